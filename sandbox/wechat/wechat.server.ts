@@ -1,0 +1,467 @@
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CallbackSender } from '../callbacks.js';
+import { FaultPlan, type Fault, type Operation } from '../faults.js';
+import { DEFAULT_SETTINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from '../gateway.js';
+import { BodyTooLarge, cutConnection, readBody, whenAnsweredOrGone } from '../http.js';
+import type { KeyRing } from '../keys.js';
+import { BookFull, RefundBook, statusAndSince, statusAt, type PaymentRecord, type RefundRecord } from '../refund-book.js';
+import { Meter } from '../stats.js';
+import { RequestVerifier, SCHEME } from './wechat.auth.js';
+import { isRefundNo, parseAbnormal, parseCreate, type AbnormalBody, type CreateBody } from './wechat.body.js';
+import { requestId, WechatCallbacks } from './wechat.callback.js';
+import { decryptField, replyMessage, signMessage } from './wechat.crypto.js';
+import { frequencyLimited, invalidRequest, paramError, WechatRefusal } from './wechat.error.js';
+import { openWechatKeys, type PlatformKey, type WechatKeys } from './wechat.keys.js';
+import { refundObject, wechatStatus } from './wechat.refund.js';
+
+const REFUNDS_PATH = '/v3/refund/domestic/refunds';
+const MAX_BODY_BYTES = 64 * 1024;
+const MAX_HOLD_MS = 60_000;
+const DEFAULT_SLOW_MS = 1500;
+/** Well inside the five minutes for which receivers accept a timestamp. */
+const PRESIGNED_FOR_MS = 240_000;
+/** WeChat's own limit of partial refunds of one order. */
+const MAX_REFUNDS_OF_ORDER = 50;
+
+type Route = { operation: Operation; segment: string } | { operation: null; status: 404 | 405 };
+
+/** One request on its way through. */
+interface Call {
+  request: IncomingMessage;
+  response: ServerResponse;
+  target: string;
+  /** Key that signs the answer. */
+  replyKey: PlatformKey;
+  /** The request's own signature was accepted. */
+  authenticated: boolean;
+  /** Ends the count of this call as one under way. */
+  release: () => void;
+}
+
+interface Reply {
+  status: number;
+  text: string;
+  /** The fault that the sending of it still has to commit. */
+  fault: Fault | null;
+  /** The refund that it describes, when it does nothing else. */
+  about: RefundRecord | null;
+}
+
+/** A signature and what it was made of. */
+interface Signed {
+  text: string;
+  serial: string;
+  atMs: number;
+  headers: Readonly<Record<string, string>>;
+}
+
+/** What becomes of a call: an answer, a cut connection, or silence. */
+type Outcome = Reply | 'rst' | 'fin' | 'silence';
+
+export interface WechatOptions {
+  ring: KeyRing;
+  now: () => number;
+  settings?: Partial<ChannelSettings>;
+}
+
+/** WeChat Pay APIv3, refunds of a direct merchant. */
+export class WechatSimulator implements GatewaySimulator {
+  readonly channel = 'wechat_pay';
+  readonly gateway = 'wechat';
+  readonly state: ChannelState;
+  readonly callbacks: CallbackSender;
+  private readonly verifier: RequestVerifier;
+  private readonly presigned = new WeakMap<RefundRecord, Signed>();
+
+  private constructor(
+    private readonly keys: WechatKeys,
+    options: WechatOptions,
+  ) {
+    const startedAt = String(options.now()).padStart(13, '0');
+    const book = new RefundBook({
+      refundNo: (sequence) => `50${startedAt}${String(sequence).padStart(14, '0')}`,
+      paymentNo: (sequence) => `4200${startedAt}${String(sequence).padStart(11, '0')}`,
+    });
+    const settings = { ...DEFAULT_SETTINGS, ...options.settings };
+    this.state = { book, faults: new FaultPlan(), meter: new Meter(), settings, now: options.now };
+    this.callbacks = new CallbackSender(this.state, new WechatCallbacks(keys, this.state));
+    this.verifier = new RequestVerifier(keys, options.now, () => {
+      this.state.meter.replayedNonces += 1;
+    });
+  }
+
+  static async open(options: WechatOptions): Promise<WechatSimulator> {
+    return new WechatSimulator(await openWechatKeys(options.ring), options);
+  }
+
+  owns(path: string): boolean {
+    return path.startsWith('/v3/');
+  }
+
+  refundNoFault(outRefundNo: string): string | undefined {
+    return isRefundNo(outRefundNo) ? undefined : 'must have 1 to 64 of digits, letters, _ - | * @';
+  }
+
+  connectorConfig(baseUrl: string): Record<string, unknown> {
+    return {
+      mchId: this.keys.mchId,
+      serialNo: this.keys.merchantSerial,
+      privateKey: this.keys.merchant.privatePem,
+      apiV3Key: this.keys.apiV3Key,
+      platformCertificates: { [this.keys.certificate.serial]: this.keys.certificate.pair.publicPem },
+      publicKeyId: this.keys.publicKey.serial,
+      publicKey: this.keys.publicKey.pair.publicPem,
+      baseUrl,
+    };
+  }
+
+  async prepare(record: RefundRecord): Promise<void> {
+    const { presign } = this.state.settings;
+    if (presign === 'off' || statusAt(record, this.state.now()) === 'notFound') return;
+    await this.signatureOf(JSON.stringify(this.view(record, null)), presign === 'publicKey' ? this.keys.publicKey : this.keys.certificate, record);
+  }
+
+  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { meter, now, settings } = this.state;
+    const inSecond = meter.countRequest(now());
+    // The request target as transmitted is what the merchant signed: nothing may decode or normalise it before.
+    const target = request.url ?? '/';
+    const route = routeOf(request.method ?? '', target.split('?', 1)[0] ?? '');
+    if (route.operation === null) {
+      // Seen at the real gateway: no JSON and no signature on these two.
+      response.writeHead(route.status, { 'Content-Length': 0, 'Request-ID': requestId() }).end();
+      return;
+    }
+    const call: Call = { request, response, target, replyKey: this.keys.certificate, authenticated: false, release: () => undefined };
+    let outcome: Outcome;
+    try {
+      const body = await readBody(request, MAX_BODY_BYTES);
+      this.authenticate(call, body);
+      outcome = await this.perform(call, route.operation, route.segment, body, inSecond);
+    } catch (error) {
+      outcome = this.replyToRefusal(route.operation, error);
+    }
+    if (outcome === 'silence') {
+      this.holdBack(call);
+      return;
+    }
+    if (outcome === 'rst' || outcome === 'fin') {
+      call.release();
+      cutConnection(request, outcome);
+      return;
+    }
+    if (settings.latencyMs > 0) await sleep(settings.latencyMs, undefined, { ref: false });
+    await this.send(call, outcome);
+  }
+
+  private authenticate(call: Call, body: Buffer): void {
+    const { headers, method } = call.request;
+    this.verifier.verify({ method: method ?? '', target: call.target, headers, body });
+    call.authenticated = true;
+    const serial = headers['wechatpay-serial'];
+    if (serial === this.keys.publicKey.serial) call.replyKey = this.keys.publicKey;
+    else if (serial !== undefined && serial !== this.keys.certificate.serial) {
+      throw new WechatRefusal(400, 'PARAM_ERROR', '平台证书序列号Wechatpay-Serial错误');
+    }
+  }
+
+  private async perform(call: Call, operation: Operation, segment: string, body: Buffer, inSecond: number): Promise<Outcome> {
+    const { book, faults, meter, now, settings } = this.state;
+    let record: RefundRecord;
+    let act: (fault: Fault | null) => Record<string, unknown>;
+    switch (operation) {
+      case 'query':
+        record = book.heardOf(refundNoIn(segment));
+        record.queries += 1;
+        meter.queries += 1;
+        act = (fault) => this.query(record, fault);
+        break;
+      case 'create': {
+        const parsed = parseCreate(body);
+        record = book.heardOf(parsed.outRefundNo);
+        record.creates += 1;
+        meter.creates += 1;
+        act = (fault) => this.create(record, parsed, call, fault);
+        break;
+      }
+      case 'redrive': {
+        const parsed = parseAbnormal(body);
+        const known = book.findByGatewayNo(segment);
+        if (!known) throw refundNotFound();
+        record = known;
+        record.redrives += 1;
+        meter.redrives += 1;
+        act = (fault) => this.redrive(record, parsed, call, fault);
+        break;
+      }
+      case 'callback':
+        throw new Error('callbacks go out, not in');
+    }
+    call.release = track(record, operation, call);
+    if (settings.ratePerSecond > 0 && inSecond > settings.ratePerSecond) throw frequencyLimited();
+
+    const fault = faults.pick({ operation, outRefundNo: record.outRefundNo, status: statusAt(record, now()) });
+    if (fault) meter.countFault(fault.kind);
+    switch (fault?.kind) {
+      case 'reset':
+        return 'rst';
+      case 'lostRequest':
+        return 'fin';
+      case 'http500':
+        throw new WechatRefusal(500, 'SYSTEM_ERROR', '系统异常，请稍后重试');
+      case 'http429':
+        throw frequencyLimited();
+      case 'refused': {
+        const refusal = paramError('/reason', null, 'refused by a fault of the sandbox');
+        return { status: refusal.status, text: JSON.stringify(refusal.body()), fault, about: null };
+      }
+      default:
+        break;
+    }
+
+    let reply: Reply;
+    try {
+      reply = { status: 200, text: JSON.stringify(act(fault)), fault, about: fault ? null : record };
+    } catch (error) {
+      reply = { ...this.replyToRefusal(operation, error), fault };
+    }
+    switch (fault?.kind) {
+      case 'timeout':
+        return 'silence';
+      case 'lostAnswer':
+        return 'fin';
+      case 'slow':
+        await sleep(fault.delayMs ?? DEFAULT_SLOW_MS, undefined, { ref: false });
+        return reply;
+      case 'malformed':
+        // Cut before it is signed: the signature is right, the JSON is not.
+        return { ...reply, text: reply.text.slice(0, Math.floor(reply.text.length * 0.6)) };
+      default:
+        return reply;
+    }
+  }
+
+  private query(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
+    const nowMs = this.state.now();
+    if (fault?.kind === 'notFoundThenFound' || statusAt(record, nowMs) === 'notFound') throw refundNotFound();
+    const answer = this.view(record, fault);
+    if (fault?.kind === 'successThenFailed') {
+      record.override = { status: 'failed', atMs: nowMs };
+      this.callbacks.unwatch(record);
+      this.callbacks.announce(record, 'failed', nowMs);
+    }
+    return answer;
+  }
+
+  private create(record: RefundRecord, body: CreateBody, call: Call, fault: Fault | null): Record<string, unknown> {
+    const { book, now, settings } = this.state;
+    const nowMs = now();
+    if (record.stored) {
+      this.acceptRepeat(record, body);
+      return this.view(record, fault);
+    }
+    const payment = this.paymentOf(body);
+    const { count, heldAmount } = book.refundsOf(payment.outTradeNo, nowMs);
+    if (payment.declared ? payment.amount !== body.total : body.total < payment.amount) throw differs();
+    if (heldAmount >= body.total) throw invalidRequest('订单已全额退款');
+    if (heldAmount + body.refund > body.total) throw invalidRequest('申请退款金额大于订单剩余可退金额，请核实后再试');
+    if (count >= MAX_REFUNDS_OF_ORDER) throw invalidRequest(`一笔订单最多支持${MAX_REFUNDS_OF_ORDER}次部分退款`);
+    if (!payment.declared) book.declarePayment({ outTradeNo: payment.outTradeNo, amount: body.total, currency: body.currency });
+    book.create(
+      record,
+      {
+        payment,
+        amount: body.refund,
+        notifyUrl: body.notifyUrl ?? null,
+        content: body.content,
+        defaultScript: settings.defaultScript,
+        secondKey: call.replyKey === this.keys.publicKey,
+      },
+      nowMs,
+    );
+    this.callbacks.watch(record, undefined);
+    return this.view(record, fault);
+  }
+
+  /** The same number again: the same content gets the refund as it is, other content is refused. */
+  private acceptRepeat(record: RefundRecord, body: CreateBody): void {
+    if (record.content !== null) {
+      if (record.content !== body.content) throw differs();
+      return;
+    }
+    // Registered through the control API, which says less than a create: compare what both know, then keep the rest.
+    const payment = this.state.book.payment(record.outTradeNo);
+    const samePayment = (body.outTradeNo ?? record.outTradeNo) === record.outTradeNo && (body.transactionId ?? payment?.transactionId) === payment?.transactionId;
+    const sameTotal = payment?.declared !== true || payment.amount === body.total;
+    if (!samePayment || !sameTotal || record.amount !== body.refund || record.currency !== body.currency) throw differs();
+    record.content = body.content;
+    if (record.notifyUrl === null && body.notifyUrl !== undefined) {
+      record.notifyUrl = body.notifyUrl;
+      this.callbacks.watchFromNow(record);
+    }
+  }
+
+  private redrive(record: RefundRecord, body: AbnormalBody, call: Call, fault: Fault | null): Record<string, unknown> {
+    const nowMs = this.state.now();
+    if (body.outRefundNo !== record.outRefundNo) throw invalidRequest('您的请求参数与退款单信息不一致');
+    if (statusAt(record, nowMs) !== 'abnormal') throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
+    for (const [pointer, ciphertext] of Object.entries({ '/bank_account': body.bankAccount, '/real_name': body.realName })) {
+      if (ciphertext === undefined) continue;
+      if (call.request.headers['wechatpay-serial'] === undefined) {
+        throw new WechatRefusal(400, 'PARAM_ERROR', 'HTTP header缺少微信支付平台证书序列号(Wechatpay-Serial)');
+      }
+      if (decryptField(ciphertext, call.replyKey.pair.privateKey) === undefined) throw paramError(pointer, null, 'cannot be decrypted with the key that Wechatpay-Serial names');
+    }
+    record.redirected = true;
+    record.override = null;
+    record.script = this.state.settings.defaultScript;
+    record.scriptStartedAtMs = nowMs;
+    this.callbacks.watch(record, undefined);
+    return this.view(record, fault);
+  }
+
+  private paymentOf(body: CreateBody): PaymentRecord {
+    const { book, settings } = this.state;
+    const byTrade = body.outTradeNo === undefined ? undefined : book.payment(body.outTradeNo);
+    const byTransaction = body.transactionId === undefined ? undefined : book.paymentByTransaction(body.transactionId);
+    if (byTrade && body.transactionId !== undefined && byTrade !== byTransaction) throw mismatch();
+    if (byTransaction && body.outTradeNo !== undefined && byTrade !== byTransaction) throw mismatch();
+    const known = byTrade ?? byTransaction;
+    if (known) return known;
+    if (!settings.autoPayments) throw new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', '订单不存在');
+    const outTradeNo = body.outTradeNo ?? body.transactionId;
+    if (outTradeNo === undefined) throw paramError('/out_trade_no', null, 'is missing');
+    return book.declarePayment({ outTradeNo, amount: body.total, currency: body.currency, transactionId: body.transactionId });
+  }
+
+  private view(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
+    const payment = this.state.book.payment(record.outTradeNo);
+    if (!payment) throw new Error(`refund ${record.outRefundNo} has no payment`);
+    const { status, sinceMs } = statusAndSince(record, this.state.now());
+    // A create that a query cannot see yet is answered all the same: that is what replication delay looks like.
+    const word = status === 'notFound' ? 'PROCESSING' : wechatStatus(status);
+    return refundObject(record, payment, word, sinceMs, fault?.kind === 'wrongAmount' ? 1 : 0);
+  }
+
+  private replyToRefusal(operation: Operation, error: unknown): Reply {
+    const { meter, now, settings } = this.state;
+    let refusal = asRefusal(error);
+    if (refusal.status === 401) meter.refusedSignatures += 1;
+    if (operation !== 'query' && refusal.status < 500 && refusal.status !== 429) {
+      // Failed calls have a limit of their own, far below that of good ones.
+      const failed = meter.countRefusal(now());
+      if (settings.failedRatePerSecond > 0 && failed > settings.failedRatePerSecond) refusal = frequencyLimited();
+    }
+    if (refusal.status === 429) meter.rateLimited += 1;
+    return { status: refusal.status, text: JSON.stringify(refusal.body()), fault: null, about: null };
+  }
+
+  private async send(call: Call, reply: Reply): Promise<void> {
+    const { response } = call;
+    const body = Buffer.from(reply.text);
+    const headers: Record<string, string | number> = {
+      'Content-Type': 'application/json; charset=utf-8',
+      'Content-Length': body.length,
+      'Cache-Control': 'no-cache, must-revalidate',
+      'Content-Language': 'zh-CN',
+      'X-Content-Type-Options': 'nosniff',
+      'Request-ID': requestId(),
+    };
+    if (this.mustSign(call, reply)) {
+      const key = reply.fault?.kind === 'badSignature' ? { ...call.replyKey, pair: this.keys.rogue } : call.replyKey;
+      Object.assign(headers, await this.signatureOf(reply.text, key, reply.about));
+    }
+    // Before the first byte leaves: a client that asks again at once must not look like two calls at the same time.
+    call.release();
+    if (response.destroyed) return;
+    response.writeHead(reply.status, headers);
+    response.end(body);
+  }
+
+  private async signatureOf(text: string, key: PlatformKey, about: RefundRecord | null): Promise<Readonly<Record<string, string>>> {
+    const nowMs = this.state.now();
+    const keeps = about !== null && this.state.settings.presign !== 'off';
+    const kept = keeps ? this.presigned.get(about) : undefined;
+    if (kept?.text === text && kept.serial === key.serial && nowMs - kept.atMs < PRESIGNED_FOR_MS) return kept.headers;
+    const timestamp = String(Math.floor(nowMs / 1000));
+    const nonce = randomBytes(16).toString('hex');
+    const headers = {
+      'Wechatpay-Timestamp': timestamp,
+      'Wechatpay-Nonce': nonce,
+      'Wechatpay-Signature': await signMessage(replyMessage(timestamp, nonce, text), key.pair.privateKey),
+      'Wechatpay-Signature-Type': SCHEME,
+      'Wechatpay-Serial': key.serial,
+    };
+    if (keeps) this.presigned.set(about, { text, serial: key.serial, atMs: nowMs, headers });
+    return headers;
+  }
+
+  private mustSign(call: Call, reply: Reply): boolean {
+    const { signErrors } = this.state.settings;
+    if (reply.status < 300 || reply.fault?.kind === 'refused') return true;
+    return signErrors === 'authenticated' ? call.authenticated : signErrors;
+  }
+
+  /** Never answers. The client is expected to give up; it has a minute. */
+  private holdBack(call: Call): void {
+    const timer = setTimeout(() => cutConnection(call.request, 'fin'), MAX_HOLD_MS);
+    call.response.once('close', () => clearTimeout(timer));
+    if (call.response.destroyed) clearTimeout(timer);
+  }
+}
+
+function routeOf(method: string, path: string): Route {
+  if (path === REFUNDS_PATH) return method === 'POST' ? { operation: 'create', segment: '' } : { operation: null, status: 405 };
+  if (!path.startsWith(`${REFUNDS_PATH}/`)) return { operation: null, status: 404 };
+  const [segment = '', action, ...more] = path.slice(REFUNDS_PATH.length + 1).split('/');
+  if (segment === '' || more.length > 0) return { operation: null, status: 404 };
+  if (action === undefined) return method === 'GET' ? { operation: 'query', segment } : { operation: null, status: 405 };
+  if (action !== 'apply-abnormal-refund') return { operation: null, status: 404 };
+  return method === 'POST' ? { operation: 'redrive', segment } : { operation: null, status: 405 };
+}
+
+function refundNoIn(segment: string): string {
+  let outRefundNo: string;
+  try {
+    outRefundNo = decodeURIComponent(segment);
+  } catch {
+    // A stray % in the path: the answer below names the member.
+    throw paramError('out_refund_no', segment, 'is not percent-encoded text', 'url');
+  }
+  if (!isRefundNo(outRefundNo)) throw paramError('out_refund_no', outRefundNo, 'must have 1 to 64 of digits, letters, _ - | * @', 'url');
+  return outRefundNo;
+}
+
+/** Counts a call about a refund as under way until it is answered or the client is gone. */
+function track(record: RefundRecord, operation: Operation, call: Call): () => void {
+  const asks = operation === 'query' ? 1 : 0;
+  record.activeCalls += 1;
+  record.activeQueries += asks;
+  record.maxConcurrentCalls = Math.max(record.maxConcurrentCalls, record.activeCalls);
+  record.maxConcurrentQueries = Math.max(record.maxConcurrentQueries, record.activeQueries);
+  return whenAnsweredOrGone(call.request, call.response, () => {
+    record.activeCalls -= 1;
+    record.activeQueries -= asks;
+  });
+}
+
+function asRefusal(error: unknown): WechatRefusal {
+  if (error instanceof WechatRefusal) return error;
+  if (error instanceof BodyTooLarge) return paramError('/', null, `the body has ${error.message}`);
+  if (error instanceof BookFull) return new WechatRefusal(500, 'SYSTEM_ERROR', error.message);
+  throw error;
+}
+
+function refundNotFound(): WechatRefusal {
+  return new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', '退款单不存在');
+}
+
+function differs(): WechatRefusal {
+  return invalidRequest('订单金额或退款金额与之前请求不一致，请核实后再试');
+}
+
+function mismatch(): WechatRefusal {
+  return invalidRequest('您的请求参数与订单信息不一致');
+}

@@ -1,0 +1,365 @@
+import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
+import { Transform, Type } from 'class-transformer';
+import {
+  IsBoolean,
+  IsDate,
+  IsDefined,
+  IsIn,
+  IsInt,
+  IsObject,
+  IsOptional,
+  IsString,
+  IsUrl,
+  Matches,
+  Max,
+  MaxLength,
+  Min,
+  MinLength,
+  ValidateBy,
+  ValidateNested,
+} from 'class-validator';
+import { CHANNELS } from '../gateway/gateway.port.js';
+import { SIGN_DIALECT_NAMES, type SignDialectName } from '../merchant/merchant-app.entity.js';
+import { REFUND_STATUSES, type RefundStatus } from '../refund/refund-status.js';
+import { MERCHANT_NUMBER } from '../refund/refund.dto.js';
+import { toText } from '../shared/http/transforms.js';
+import { isCurrency, MAX_AMOUNT_MINOR } from '../shared/money.js';
+import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
+
+/** A number under which a gateway knows something; connectors narrow it further. */
+const GATEWAY_NUMBER = /^[\x21-\x7e]{1,64}$/;
+const numberMessage = { message: 'must be 1 to 100 printable characters without a space at either end' };
+const gatewayNumberMessage = { message: 'must be 1 to 64 visible ASCII characters' };
+const HTTP_URL = { protocols: ['http', 'https'], require_protocol: true, require_tld: false };
+
+function IsCurrency() {
+  return ValidateBy({
+    name: 'isCurrency',
+    validator: {
+      validate: (value: unknown) => typeof value === 'string' && isCurrency(value),
+      defaultMessage: () => 'must be an ISO 4217 currency in upper case',
+    },
+  });
+}
+
+/** ISO 8601 text, or seconds since 1970. */
+function toDate({ value }: { value: unknown }): unknown {
+  if (typeof value === 'number') return new Date(value * 1_000);
+  return typeof value === 'string' && /^\d{4}-\d{2}-\d{2}T/.test(value) ? new Date(value) : value;
+}
+
+export class PaymentDto {
+  @ApiProperty({ description: "The merchant's number of the payment, unique per app", example: 'P0001' })
+  @Matches(MERCHANT_NUMBER, numberMessage)
+  businessNo: string;
+
+  @ApiProperty({ description: 'Amount of the whole payment, minor units', example: 1000 })
+  @IsInt({ message: 'must be an integer of minor units' })
+  @Min(1)
+  @Max(MAX_AMOUNT_MINOR)
+  amount: number;
+
+  @ApiPropertyOptional({ example: 'Two tickets' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(200)
+  title?: string;
+
+  @ApiPropertyOptional({
+    description: 'Number under which the merchant sent the payment to the gateway; default businessNo',
+    example: 'P0001',
+  })
+  @IsOptional()
+  @Matches(GATEWAY_NUMBER, gatewayNumberMessage)
+  outTradeNo?: string;
+
+  @ApiPropertyOptional({
+    description: "The gateway's own number of the payment",
+    example: '4200000000202401010000000001',
+  })
+  @IsOptional()
+  @Matches(GATEWAY_NUMBER, gatewayNumberMessage)
+  gatewayPaymentNo?: string;
+
+  @ApiPropertyOptional({
+    description: 'What was refunded before the service saw the payment; counts as spent',
+    default: 0,
+    example: 0,
+  })
+  @IsOptional()
+  @IsInt({ message: 'must be an integer of minor units' })
+  @Min(0)
+  @Max(MAX_AMOUNT_MINOR)
+  refundedAmount?: number;
+}
+
+export class RegisterPaymentDto extends PaymentDto {
+  @ApiPropertyOptional({ default: 'default' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  appId?: string;
+
+  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @IsIn(CHANNELS)
+  channel: string;
+
+  @ApiPropertyOptional({ default: 'CNY', example: 'CNY' })
+  @IsOptional()
+  @IsCurrency()
+  currency?: string;
+
+  @ApiPropertyOptional({ description: 'Required when several accounts serve the channel' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  gatewayAccountId?: string;
+}
+
+export class RegisterRefundDto {
+  @ApiPropertyOptional({ default: 'default' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  appId?: string;
+
+  @ApiProperty({ description: "The merchant's refund number, unique per app", example: 'R0001' })
+  @Matches(MERCHANT_NUMBER, numberMessage)
+  refundNo: string;
+
+  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @IsIn(CHANNELS)
+  channel: string;
+
+  @ApiProperty({ description: 'Minor units', example: 100 })
+  @IsInt({ message: 'must be an integer of minor units' })
+  @Min(1)
+  @Max(MAX_AMOUNT_MINOR)
+  amount: number;
+
+  @ApiPropertyOptional({ default: 'CNY', example: 'CNY' })
+  @IsOptional()
+  @IsCurrency()
+  currency?: string;
+
+  @ApiPropertyOptional({ description: 'Required when several accounts serve the channel' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  gatewayAccountId?: string;
+
+  @ApiPropertyOptional({
+    description: 'Number under which the merchant sent the refund to the gateway; default refundNo',
+    example: 'R0001',
+  })
+  @IsOptional()
+  @Matches(GATEWAY_NUMBER, gatewayNumberMessage)
+  gatewayRequestNo?: string;
+
+  @ApiPropertyOptional({
+    description: 'When it was sent, where the gateway asks by time (UnionPay txnTime); ISO 8601',
+    example: '2026-01-01T08:00:00Z',
+  })
+  @IsOptional()
+  @Transform(toDate)
+  @IsDate({ message: 'must be a time in ISO 8601' })
+  gatewayRequestTime?: Date;
+
+  @ApiPropertyOptional({ description: "The gateway's own number of the refund" })
+  @IsOptional()
+  @Matches(GATEWAY_NUMBER, gatewayNumberMessage)
+  gatewayRefundNo?: string;
+
+  @ApiPropertyOptional({ maxLength: 300 })
+  @IsOptional()
+  @IsString()
+  @MaxLength(300)
+  reason?: string;
+
+  @ApiPropertyOptional({ description: 'Given back in notifications', maxLength: 2000 })
+  @IsOptional()
+  @IsString()
+  @MaxLength(2000)
+  attach?: string;
+
+  @ApiPropertyOptional({
+    description: 'Where to announce the end; default: the address of the app',
+    example: 'https://shop.example/notify',
+  })
+  @IsOptional()
+  @IsUrl(HTTP_URL, { message: 'must be an http or https address' })
+  @MaxLength(500)
+  notifyUrl?: string;
+
+  @ApiPropertyOptional({
+    description: 'When the merchant sent the refund; ISO 8601; default now',
+    example: '2026-01-01T08:00:00Z',
+  })
+  @IsOptional()
+  @Transform(toDate)
+  @IsDate({ message: 'must be a time in ISO 8601' })
+  createdAt?: Date;
+
+  @ApiProperty({ type: PaymentDto, description: 'The payment; made if unknown, compared if known' })
+  @IsDefined({ message: 'is required' })
+  @IsObject({ message: 'must be an object' })
+  @ValidateNested()
+  @Type(() => PaymentDto)
+  payment: PaymentDto;
+}
+
+export class ListRefundsDto {
+  @ApiPropertyOptional({ enum: REFUND_STATUSES })
+  @IsOptional()
+  @IsIn(REFUND_STATUSES)
+  status?: RefundStatus;
+
+  @ApiPropertyOptional({ enum: CHANNELS })
+  @IsOptional()
+  @IsIn(CHANNELS)
+  channel?: string;
+
+  @ApiPropertyOptional()
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  appId?: string;
+
+  @ApiPropertyOptional({ description: 'Registered at or after; ISO 8601' })
+  @IsOptional()
+  @Transform(toDate)
+  @IsDate({ message: 'must be a time in ISO 8601' })
+  from?: Date;
+
+  @ApiPropertyOptional({ description: 'Registered before; ISO 8601' })
+  @IsOptional()
+  @Transform(toDate)
+  @IsDate({ message: 'must be a time in ISO 8601' })
+  to?: Date;
+
+  @ApiPropertyOptional({
+    description: 'In progress or review, unchanged for this long: a number with s, m, h or d',
+    example: '24h',
+  })
+  @IsOptional()
+  @Matches(/^\d{1,6}[smhd]$/, { message: 'must be a number with s, m, h or d, as in 24h' })
+  stuckFor?: string;
+
+  @ApiPropertyOptional({ description: '`nextCursor` of the page before' })
+  @IsOptional()
+  @Transform(toText)
+  @Matches(/^\d{1,19}$/, { message: 'must be the nextCursor of the page before' })
+  cursor?: string;
+
+  @ApiPropertyOptional({ default: 50, maximum: 500 })
+  @IsOptional()
+  @Type(() => Number)
+  @IsInt()
+  @Min(1)
+  @Max(500)
+  limit?: number;
+}
+
+export class PutAppDto {
+  @ApiPropertyOptional({ maxLength: 100 })
+  @IsOptional()
+  @IsString()
+  @MaxLength(100)
+  name?: string;
+
+  @ApiPropertyOptional({ enum: SIGN_DIALECT_NAMES })
+  @IsOptional()
+  @IsIn(SIGN_DIALECT_NAMES)
+  dialect?: SignDialectName;
+
+  @ApiPropertyOptional({ enum: SIGN_TYPES, description: 'SM3 with daxpay-v3 alone' })
+  @IsOptional()
+  @IsIn(SIGN_TYPES)
+  signType?: SignType;
+
+  @ApiPropertyOptional({ description: 'Never answered; required for a new app', minLength: 6, maxLength: 256 })
+  @IsOptional()
+  @IsString()
+  @MinLength(6)
+  @MaxLength(256)
+  signSecret?: string;
+
+  @ApiPropertyOptional({ description: 'Seconds that reqTime may be away from now; 0 = not checked', example: 300 })
+  @IsOptional()
+  @IsInt()
+  @Min(0)
+  @Max(86_400)
+  reqTimeWindowS?: number;
+
+  @ApiPropertyOptional({
+    type: String,
+    nullable: true,
+    description: 'Where ends are announced when the refund names no address',
+  })
+  @IsOptional()
+  @IsUrl(HTTP_URL, { message: 'must be an http or https address' })
+  @MaxLength(500)
+  notifyUrl?: string | null;
+
+  @ApiPropertyOptional()
+  @IsOptional()
+  @IsBoolean()
+  enabled?: boolean;
+}
+
+export class PutInterfaceDto {
+  @ApiPropertyOptional({ description: 'Off: every call is answered 20000' })
+  @IsOptional()
+  @IsBoolean()
+  enabled?: boolean;
+
+  @ApiPropertyOptional({ description: 'Whether requests must be signed' })
+  @IsOptional()
+  @IsBoolean()
+  requestSign?: boolean;
+
+  @ApiPropertyOptional({ description: 'Whether answers are signed' })
+  @IsOptional()
+  @IsBoolean()
+  responseSign?: boolean;
+}
+
+export class PutGatewayAccountDto {
+  @ApiPropertyOptional({ type: String, nullable: true, description: 'The app that may use it; null: every app' })
+  @IsOptional()
+  @IsString()
+  @MaxLength(64)
+  appId?: string | null;
+
+  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @IsIn(CHANNELS)
+  channel: string;
+
+  @ApiPropertyOptional({ maxLength: 100 })
+  @IsOptional()
+  @IsString()
+  @MaxLength(100)
+  name?: string;
+
+  @ApiProperty({
+    type: Object,
+    description: "The connector's settings; secret ones that are left out keep their value. Never answered.",
+    example: { mchId: '1900000100' },
+  })
+  @IsObject({ message: 'must be an object' })
+  config: Record<string, unknown>;
+
+  @ApiPropertyOptional({ default: true })
+  @IsOptional()
+  @IsBoolean()
+  enabled?: boolean;
+
+  @ApiPropertyOptional({
+    enum: ['review', 'close'],
+    default: 'review',
+    description: 'What becomes of a refund that the gateway never heard of, after the grace period',
+  })
+  @IsOptional()
+  @IsIn(['review', 'close'])
+  notFoundPolicy?: 'review' | 'close';
+}

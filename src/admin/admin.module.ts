@@ -1,0 +1,19 @@
+import { Module } from '@nestjs/common';
+import { CallbackModule } from '../callback/callback.module.js';
+import { GatewayModule } from '../gateway/gateway.module.js';
+import { MerchantModule } from '../merchant/merchant.module.js';
+import { RefundModule } from '../refund/refund.module.js';
+import { SyncModule } from '../sync/sync.module.js';
+import { AdminRefundController } from './admin-refund.controller.js';
+import { AdminSettingsController } from './admin-settings.controller.js';
+import { AuditService } from './audit.service.js';
+import { RefundIntake } from './refund-intake.service.js';
+import { RefundOperations } from './refund-operations.service.js';
+import { RefundRecords } from './refund-records.service.js';
+
+@Module({
+  imports: [CallbackModule, GatewayModule, MerchantModule, RefundModule, SyncModule],
+  controllers: [AdminRefundController, AdminSettingsController],
+  providers: [AuditService, RefundIntake, RefundOperations, RefundRecords],
+})
+export class AdminModule {}

@@ -1,0 +1,48 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { QueryDeepPartialEntity } from 'typeorm';
+import { Db } from '../database/db.js';
+import { CLOCK, type Clock } from '../shared/clock.js';
+import { IdGenerator } from '../shared/ids.js';
+import { currentTraceId } from '../shared/trace.js';
+import { AuditEntry } from './audit-entry.entity.js';
+
+export interface AuditFacts {
+  actor: string;
+  action: string;
+  targetType: string;
+  targetId: string;
+  /** Plain views without secrets. */
+  before?: object | null;
+  after?: object | null;
+}
+
+@Injectable()
+export class AuditService {
+  constructor(
+    private readonly db: Db,
+    private readonly ids: IdGenerator,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  async record({ before, after, ...facts }: AuditFacts): Promise<void> {
+    const entry = {
+      ...facts,
+      id: this.ids.next(),
+      before: before ?? null,
+      after: after ?? null,
+      traceId: currentTraceId() ?? null,
+      createdAt: this.clock.now(),
+      seq: null,
+      hash: null,
+      prevHash: null,
+    };
+    await this.db.transaction((manager) => manager.insert(AuditEntry, entry as QueryDeepPartialEntity<AuditEntry>));
+  }
+
+  async ofTarget(targetType: string, targetId: string, limit: number): Promise<AuditEntry[]> {
+    const newest = await this.db.read((manager) =>
+      manager.find(AuditEntry, { where: { targetType, targetId }, order: { id: 'DESC' }, take: limit }),
+    );
+    return newest.reverse();
+  }
+}

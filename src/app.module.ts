@@ -1,0 +1,44 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER, APP_PIPE } from '@nestjs/core';
+import { AdminModule } from './admin/admin.module.js';
+import { CallbackModule } from './callback/callback.module.js';
+import type { AppConfig } from './config/app-config.js';
+import { ConfigModule } from './config/config.module.js';
+import { DatabaseModule } from './database/database.module.js';
+import { GatewayModule } from './gateway/gateway.module.js';
+import { MerchantModule } from './merchant/merchant.module.js';
+import { ObservabilityModule } from './observability/observability.module.js';
+import { RefundModule } from './refund/refund.module.js';
+import type { Clock } from './shared/clock.js';
+import { DtoPipe } from './shared/http/dto.pipe.js';
+import { HttpErrorFilter } from './shared/http/http-error.filter.js';
+import { SharedModule } from './shared/shared.module.js';
+import { SignatureModule } from './signature/signature.module.js';
+import { SyncModule } from './sync/sync.module.js';
+
+/** The only file that knows all modules. */
+@Module({})
+export class AppModule {
+  static forRoot(config: AppConfig, clock?: Clock): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        ConfigModule.forRoot(config),
+        SharedModule.forRoot(clock),
+        DatabaseModule,
+        MerchantModule,
+        SignatureModule,
+        GatewayModule,
+        RefundModule,
+        SyncModule,
+        CallbackModule,
+        AdminModule,
+        ObservabilityModule,
+      ],
+      providers: [
+        { provide: APP_FILTER, useClass: HttpErrorFilter },
+        { provide: APP_PIPE, useClass: DtoPipe },
+      ],
+    };
+  }
+}

@@ -1,0 +1,46 @@
+import type { SignType } from '../shared/sign-type.js';
+
+export const APP_CONFIG = Symbol('AppConfig');
+
+export const ROLES = ['all', 'api', 'worker'] as const;
+export type Role = (typeof ROLES)[number];
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The typed environment. Durations are milliseconds unless the name says otherwise. */
+export interface AppConfig {
+  production: boolean;
+  port: number;
+  host: string;
+  dataDir: string;
+  /** Absent: SQLite in `dataDir`. */
+  databaseUrl: string | undefined;
+  /** Absent: the in-process queue. */
+  redisUrl: string | undefined;
+  role: Role;
+  /** 32 bytes. */
+  masterKey: Buffer;
+  /** Absent: no bootstrap operator. */
+  adminToken: string | undefined;
+  firstApp: {
+    signSecret: string | undefined;
+    signType: SignType;
+    signRequired: boolean;
+    reqTimeWindowS: number;
+  };
+  syncWaitMs: number;
+  syncConcurrency: number;
+  syncGiveUpMs: number;
+  sweepIntervalMs: number;
+  /** Overrides what each gateway declares; absent: the gateway's own. */
+  notFoundGraceMs: number | undefined;
+  /** Absent: no sandbox is used. */
+  sandboxPort: number | undefined;
+  logLevel: LogLevel;
+}
+
+/** True when the service can be reached from this machine alone. */
+export function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}

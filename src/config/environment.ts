@@ -1,0 +1,200 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { DAY_MS } from '../shared/clock.js';
+import { durationMs } from '../shared/duration.js';
+import { LOG_LEVELS, ROLES, type AppConfig, type Role } from './app-config.js';
+
+/** A variable that stops the start. The message is one line: variable, fault, example. */
+export class EnvironmentError extends Error {
+  override readonly name = 'EnvironmentError';
+  constructor(variable: string, fault: string, example: string) {
+    super(`${variable} ${fault} (example: ${variable}=${example})`);
+  }
+}
+
+/** What this start made up by itself and the operator must learn once. */
+export interface GeneratedSecrets {
+  adminToken?: string;
+}
+
+type Environment = Record<string, string | undefined>;
+
+/**
+ * Reads and checks the environment. With neither DATABASE_URL nor MASTER_KEY set, secrets are generated into DATA_DIR (mode 0600), so
+ * that a fresh machine needs no configuration.
+ *
+ * @throws EnvironmentError for the first bad variable.
+ */
+export function loadEnvironment(env: Environment): { config: AppConfig; generated: GeneratedSecrets } {
+  const production = env.NODE_ENV === 'production';
+  const databaseUrl = url(
+    env,
+    'DATABASE_URL',
+    ['mysql:', 'mariadb:'],
+    'mysql://user:password@127.0.0.1:3306/refund_sync',
+  );
+  const redisUrl = url(env, 'REDIS_URL', ['redis:', 'rediss:'], 'redis://127.0.0.1:6379/0');
+  const dataDir = resolve(text(env, 'DATA_DIR') ?? './data');
+  const port = integer(env, 'PORT', { fallback: 9000, min: 0, max: 65_535 });
+  const embedded = databaseUrl === undefined;
+  const generated: GeneratedSecrets = {};
+  const masterKey = readMasterKey(env, embedded, dataDir);
+  const adminToken = readAdminToken(env, embedded, dataDir, generated);
+  const config: AppConfig = {
+    production,
+    port,
+    host: text(env, 'HOST') ?? (embedded ? '127.0.0.1' : '0.0.0.0'),
+    dataDir,
+    databaseUrl,
+    redisUrl,
+    role: role(env, redisUrl),
+    masterKey,
+    adminToken,
+    firstApp: {
+      signSecret: minLength(env, 'SIGN_SECRET', 6, 'a-long-random-text'),
+      signType: oneOf(env, 'SIGN_TYPE', ['MD5', 'HMAC_SHA256'] as const, 'MD5'),
+      signRequired: boolean(env, 'SIGN_REQUIRED', true),
+      reqTimeWindowS: integer(env, 'REQ_TIME_WINDOW_S', { fallback: 300, min: 0, max: 86_400 }),
+    },
+    syncWaitMs: integer(env, 'SYNC_WAIT_MS', { fallback: 10_000, min: 100, max: 25_000 }),
+    syncConcurrency: integer(env, 'SYNC_CONCURRENCY', { fallback: 32, min: 1, max: 1_000 }),
+    syncGiveUpMs: duration(env, 'SYNC_GIVE_UP', '30d') ?? 30 * DAY_MS,
+    sweepIntervalMs: integer(env, 'SWEEP_INTERVAL_MS', { fallback: 5_000, min: 50, max: 3_600_000 }),
+    notFoundGraceMs: duration(env, 'NOT_FOUND_GRACE', '24h'),
+    sandboxPort: sandboxPort(env, embedded && !production),
+    logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
+  };
+  return { config, generated };
+}
+
+/** An empty text counts as absent: `.env.example` lists variables with nothing behind the equals sign. */
+function text(env: Environment, name: string): string | undefined {
+  const value = env[name]?.trim();
+  return value === '' ? undefined : value;
+}
+
+function minLength(env: Environment, name: string, min: number, example: string): string | undefined {
+  const value = text(env, name);
+  if (value !== undefined && value.length < min)
+    throw new EnvironmentError(name, `must have at least ${min} characters`, example);
+  return value;
+}
+
+function integer(env: Environment, name: string, range: { fallback: number; min: number; max: number }): number {
+  const value = text(env, name);
+  if (value === undefined) return range.fallback;
+  const number = /^\d{1,10}$/.test(value) ? Number(value) : NaN;
+  if (!(number >= range.min && number <= range.max)) {
+    throw new EnvironmentError(
+      name,
+      `must be a whole number from ${range.min} to ${range.max}, not "${value}"`,
+      String(range.fallback),
+    );
+  }
+  return number;
+}
+
+function boolean(env: Environment, name: string, fallback: boolean): boolean {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  if (value !== 'true' && value !== 'false')
+    throw new EnvironmentError(name, `must be true or false, not "${value}"`, String(fallback));
+  return value === 'true';
+}
+
+function oneOf<const T extends string>(env: Environment, name: string, allowed: readonly T[], fallback: T): T {
+  const value = text(env, name);
+  if (value === undefined) return fallback;
+  const found = allowed.find((entry) => entry === value);
+  if (found === undefined)
+    throw new EnvironmentError(name, `must be one of ${allowed.join(', ')}, not "${value}"`, fallback);
+  return found;
+}
+
+function duration(env: Environment, name: string, example: string): number | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  const ms = durationMs(value);
+  if (ms === undefined) throw new EnvironmentError(name, `must be a number with s, m, h or d, not "${value}"`, example);
+  return ms;
+}
+
+/** The value is never repeated in the fault: it holds a password. */
+function url(env: Environment, name: string, protocols: readonly string[], example: string): string | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  if (!URL.canParse(value) || !protocols.includes(new URL(value).protocol)) {
+    throw new EnvironmentError(
+      name,
+      `must be a URL that starts with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
+      example,
+    );
+  }
+  return value;
+}
+
+/** The in-process queue reaches one process: splitting roles without Redis would leave the workers without work. */
+function role(env: Environment, redisUrl: string | undefined): Role {
+  const value = oneOf(env, 'ROLE', ROLES, 'all');
+  if (value !== 'all' && redisUrl === undefined)
+    throw new EnvironmentError('ROLE', `must be all unless REDIS_URL is set, not "${value}"`, 'all');
+  return value;
+}
+
+function sandboxPort(env: Environment, byDefault: boolean): number | undefined {
+  if (text(env, 'SANDBOX_PORT') === undefined) return byDefault ? 9100 : undefined;
+  if (env.NODE_ENV === 'production') {
+    throw new EnvironmentError(
+      'SANDBOX_PORT',
+      'must not be set when NODE_ENV=production: the sandbox moves no money',
+      '',
+    );
+  }
+  return integer(env, 'SANDBOX_PORT', { fallback: 9100, min: 1, max: 65_535 });
+}
+
+function readMasterKey(env: Environment, embedded: boolean, dataDir: string): Buffer {
+  const example = '$(head -c 32 /dev/urandom | base64)';
+  const value = text(env, 'MASTER_KEY');
+  if (value !== undefined) {
+    const key = Buffer.from(value, 'base64');
+    if (key.length !== 32)
+      throw new EnvironmentError('MASTER_KEY', `must be 32 bytes in base64, not ${key.length}`, example);
+    return key;
+  }
+  if (!embedded)
+    throw new EnvironmentError('MASTER_KEY', 'is required with DATABASE_URL: it encrypts secrets at rest', example);
+  const { content } = keepSecretFile(dataDir, 'master.key', () => randomBytes(32).toString('base64'));
+  const key = Buffer.from(content, 'base64');
+  if (key.length !== 32)
+    throw new EnvironmentError(
+      'MASTER_KEY',
+      `is absent and ${join(dataDir, 'master.key')} does not hold 32 bytes`,
+      example,
+    );
+  return key;
+}
+
+function readAdminToken(
+  env: Environment,
+  embedded: boolean,
+  dataDir: string,
+  generated: GeneratedSecrets,
+): string | undefined {
+  const value = minLength(env, 'ADMIN_TOKEN', 16, '$(openssl rand -hex 24)');
+  if (value !== undefined || !embedded) return value;
+  const { content, isNew } = keepSecretFile(dataDir, 'admin.token', () => randomBytes(24).toString('base64url'));
+  if (isNew) generated.adminToken = content;
+  return content;
+}
+
+function keepSecretFile(dataDir: string, name: string, make: () => string): { content: string; isNew: boolean } {
+  mkdirSync(dataDir, { recursive: true });
+  const path = join(dataDir, name);
+  if (existsSync(path)) return { content: readFileSync(path, 'utf8').trim(), isNew: false };
+  const content = make();
+  writeFileSync(path, `${content}\n`, { mode: 0o600 });
+  chmodSync(path, 0o600);
+  return { content, isNew: true };
+}

@@ -1,0 +1,47 @@
+import helmet from '@fastify/helmet';
+import type { LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AppModule } from './app.module.js';
+import type { AppConfig } from './config/app-config.js';
+import { Db } from './database/db.js';
+import { MerchantAppService } from './merchant/merchant-app.service.js';
+import { openApiDocument, serveDocs } from './observability/docs.js';
+import type { Clock } from './shared/clock.js';
+import { BODY_LIMIT_BYTES, prepareHttp } from './shared/http/http-surface.js';
+
+export interface CreatedApp {
+  app: NestFastifyApplication;
+  /** The secret of the app `default`, when it was generated just now: to be shown once. */
+  generatedSecret: string | undefined;
+}
+
+/**
+ * The whole service, not yet listening: schema up to date, first app made.
+ *
+ * @param clock for tests; default the system's.
+ */
+export async function createApp(config: AppConfig, logger: LoggerService | false, clock?: Clock): Promise<CreatedApp> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT_BYTES,
+    // The real client of the merchant API doubles the leading slash when its base URL ends in one.
+    routerOptions: { ignoreDuplicateSlashes: true },
+    requestTimeout: 30_000,
+    forceCloseConnections: 'idle',
+  });
+  const fastify = adapter.getInstance();
+  prepareHttp(fastify);
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, clock), adapter, {
+    logger,
+    bodyParser: false,
+    abortOnError: false,
+  });
+  await app.register(helmet, { contentSecurityPolicy: false });
+  // Before init, which starts the queue and the sweep: they find the schema as they expect it.
+  await app.get(Db).migrate();
+  const { generatedSecret } = await app.get(MerchantAppService).ensureFirstApp();
+  serveDocs(app, openApiDocument(app));
+  await app.init();
+  await fastify.ready();
+  return { app, generatedSecret };
+}

@@ -1,0 +1,24 @@
+import { AuditEntry } from '../admin/audit-entry.entity.js';
+import { CallbackRecord } from '../callback/callback-record.entity.js';
+import { GatewayAccount } from '../gateway/gateway-account.entity.js';
+import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
+import { MerchantApp } from '../merchant/merchant-app.entity.js';
+import { Notification } from '../refund/notification.entity.js';
+import { Payment } from '../refund/payment.entity.js';
+import { Refund } from '../refund/refund.entity.js';
+import { RepairRecord } from '../refund/repair-record.entity.js';
+import { SyncRecord } from '../refund/sync-record.entity.js';
+
+/** Every table of the service; each entity lives in the module that writes it. */
+export const ENTITIES = [
+  AuditEntry,
+  CallbackRecord,
+  GatewayAccount,
+  InterfaceSetting,
+  MerchantApp,
+  Notification,
+  Payment,
+  Refund,
+  RepairRecord,
+  SyncRecord,
+];

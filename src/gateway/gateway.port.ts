@@ -1,0 +1,143 @@
+import type { ConfigSchema } from './config-schema.js';
+import type { Observation } from './observation.js';
+
+/**
+ * Channels in the words that merchants use (`refundChannels[].channel`).
+ * `cash_pay` and `wallet_pay` settle at once and have no gateway.
+ */
+export const GATEWAY_CHANNELS = ['wechat_pay', 'ali_pay', 'union_pay', 'stripe'] as const;
+export const INSTANT_CHANNELS = ['cash_pay', 'wallet_pay'] as const;
+export const CHANNELS = [...GATEWAY_CHANNELS, ...INSTANT_CHANNELS] as const;
+export type GatewayChannel = (typeof GATEWAY_CHANNELS)[number];
+export type Channel = (typeof CHANNELS)[number];
+
+export function isInstantChannel(channel: string): boolean {
+  return (INSTANT_CHANNELS as readonly string[]).includes(channel);
+}
+
+/** What a connector may know of a refund. It is a plain value: connectors never see our rows. */
+export interface RefundOrder {
+  /** The number under which the refund was sent to the gateway (out_refund_no, out_request_no, orderId …). */
+  gatewayRequestNo: string;
+  /** UnionPay queries by orderId + txnTime. */
+  gatewayRequestTime: Date | null;
+  /** The gateway's own number, once known. */
+  gatewayRefundNo: string | null;
+  /** The payment's number as the merchant sent it to the gateway. */
+  outTradeNo: string;
+  /** The gateway's own number of the payment, when known. */
+  gatewayPaymentNo: string | null;
+  /** Refund amount in minor units of `currency` (fen, cents). */
+  amountMinor: number;
+  /** Amount of the whole payment in minor units of `currency`. */
+  paymentAmountMinor: number;
+  /** ISO 4217, upper case. */
+  currency: string;
+  reason: string | null;
+  clientIp: string | null;
+}
+
+/** One call to a gateway. The wrapper sets `signal` to fire at `timeoutMs`; a connector passes it to its transport. */
+export interface GatewayCall<Config> {
+  config: Config;
+  order: RefundOrder;
+  signal: AbortSignal;
+  timeoutMs: number;
+}
+
+export type CreateReplay =
+  /** The very same payload may be sent again at any time: the gateway refunds one number once (WeChat, Alipay). */
+  | { mode: 'forever' }
+  /** The gateway forgets the idempotency key after `ttlMs`; a repeat after that would refund twice (Stripe, PayPal). */
+  | { mode: 'ttl'; ttlMs: number }
+  /** A repeat is refused as a duplicate: ask instead (UnionPay). */
+  | { mode: 'never' };
+
+/** Pacing and truth rules of one gateway, as data. Times in milliseconds. */
+export interface GatewayPolicy {
+  /** Longest time one call may take before it counts as `unavailable`. */
+  timeoutMs: number;
+  /** Pauses between looks, counted from the moment the refund was sent; the last one repeats. */
+  scheduleMs: readonly number[];
+  /** How long "not found" may still be replication delay. */
+  notFoundGraceMs: number;
+  createReplay: CreateReplay;
+  /** True where "not found" is an authenticated answer that cannot mean anything else (not Alipay's absent status). */
+  notFoundIsDistinguishable: boolean;
+  /** True where the gateway documents that a succeeded refund can fail later (Stripe). */
+  lateFailure: boolean;
+  /** Looks after success or fail, where the end is not always the end; absent = none. */
+  verifyAfterEnd?: { scheduleMs: readonly number[]; forMs: number };
+  /** Default ceiling per account; accounts may set less. */
+  rate: { perSecond: number; concurrency: number };
+}
+
+/** A callback as it came in: exact bytes, header names in lower case. */
+export interface RawCallback {
+  headers: Readonly<Record<string, string | undefined>>;
+  body: Buffer;
+  receivedAt: Date;
+}
+
+/** A verified callback, translated. */
+export interface CallbackMessage {
+  /** Unique per event at the gateway and account; a redelivery has the same. At most 128 characters. */
+  eventKey: string;
+  eventType: string;
+  /** How to find the refund: our number at the gateway, else the gateway's. */
+  gatewayRequestNo: string | null;
+  gatewayRefundNo: string | null;
+  outTradeNo: string | null;
+  observation: Observation;
+}
+
+export interface CallbackAnswer {
+  status: number;
+  contentType: string;
+  body: string;
+}
+
+export interface CallbackHandler<Config> {
+  /** Verifies the signature over the raw bytes and translates. Throws CallbackRejected: nothing of it may be believed. */
+  receive(raw: RawCallback, config: Config): CallbackMessage;
+  /** What the gateway wants to read once the callback is stored. */
+  accepted: CallbackAnswer;
+  /** What it gets when the callback was refused; it will send the genuine one again. */
+  rejected: CallbackAnswer;
+}
+
+/** A callback that is not proven to come from the gateway. `reason` is safe to log: no secret, no body. */
+export class CallbackRejected extends Error {
+  override readonly name = 'CallbackRejected';
+}
+
+/**
+ * A payment gateway that can be asked about refunds.
+ *
+ * Connectors translate; they decide nothing about our rows. An answer becomes an Observation, everything else a
+ * GatewayError. An operation that a gateway does not offer is a member that is absent.
+ */
+export interface RefundGateway<Config = unknown> {
+  /** Path segment of the callback URL and key of the registry: `wechat`, `alipay`, `unionpay`, `stripe`. */
+  readonly code: string;
+  readonly channel: GatewayChannel;
+  readonly displayName: string;
+  readonly config: ConfigSchema<Config>;
+  readonly policy: GatewayPolicy;
+
+  /** The merchant's id at the gateway, compared with what answers echo. */
+  merchantId(config: Config): string;
+
+  /** Asks for one refund by our number. Throws GatewayError; never answers `failed` because asking failed. */
+  queryRefund(call: GatewayCall<Config>): Promise<Observation>;
+
+  /**
+   * The exact text that a create sends. Made once and stored before the first send, so that a repeat is byte-identical.
+   * Throws GatewayError `rejected` with `nothingHappened` when the order cannot be expressed at this gateway.
+   */
+  prepareCreate?(order: RefundOrder, config: Config): string;
+  /** Sends a prepared create. A refusal is a GatewayError of kind `rejected`. */
+  sendCreate?(call: GatewayCall<Config>, payload: string): Promise<Observation>;
+
+  readonly callback?: CallbackHandler<Config>;
+}

@@ -1,0 +1,42 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { SignType } from '../shared/sign-type.js';
+
+export const SIGN_DIALECT_NAMES = ['daxpay-v2', 'daxpay-v3', 'hmac-body'] as const;
+export type SignDialectName = (typeof SIGN_DIALECT_NAMES)[number];
+
+/** A merchant system that calls the API. */
+@Entity('merchant_app')
+export class MerchantApp {
+  /** Text chosen by the operator; the first app is `default`. */
+  @PrimaryColumn('varchar')
+  id: string;
+
+  @Column('varchar')
+  name: string;
+
+  @Column('varchar')
+  dialect: SignDialectName;
+
+  @Column('varchar')
+  signType: SignType;
+
+  /** Encrypted at rest; never answered. */
+  @Column('text')
+  sealedSignSecret: string;
+
+  /** Seconds that `reqTime` may be away from now; 0 = not checked. */
+  @Column('int')
+  reqTimeWindowS: number;
+
+  @Column('varchar', { nullable: true })
+  notifyUrl: string | null;
+
+  @Column('boolean')
+  enabled: boolean;
+
+  @Column('datetime', { precision: 3 })
+  createdAt: Date;
+
+  @Column('datetime', { precision: 3 })
+  updatedAt: Date;
+}

@@ -1,0 +1,228 @@
+import { randomBytes } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { APP_CONFIG, isLoopbackHost, type AppConfig } from '../config/app-config.js';
+import { Db, isDuplicate } from '../database/db.js';
+import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
+import { invalidField, NotFoundError } from '../shared/errors.js';
+import { SecretBox } from '../shared/secret-box.js';
+import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
+import { INTERFACE_CODES, InterfaceSetting, type InterfaceCode } from './interface-setting.entity.js';
+import { MerchantApp, SIGN_DIALECT_NAMES, type SignDialectName } from './merchant-app.entity.js';
+
+export const DEFAULT_APP_ID = 'default';
+
+export interface InterfaceSwitches {
+  enabled: boolean;
+  requestSign: boolean;
+  responseSign: boolean;
+}
+
+/** An app with its opened secret and switches. Lives in memory alone. */
+export interface ResolvedApp {
+  id: string;
+  enabled: boolean;
+  dialect: SignDialectName;
+  signType: SignType;
+  signSecret: string;
+  reqTimeWindowS: number;
+  notifyUrl: string | null;
+  interfaces: Record<InterfaceCode, InterfaceSwitches>;
+}
+
+export interface PutApp {
+  name?: string;
+  dialect?: SignDialectName;
+  signType?: SignType;
+  signSecret?: string;
+  reqTimeWindowS?: number;
+  notifyUrl?: string | null;
+  enabled?: boolean;
+}
+
+/** What may be shown of an app. */
+export type AppView = Omit<ResolvedApp, 'signSecret'> & { name: string; createdAt: Date; updatedAt: Date };
+
+/** A switch turned by another process works after this long at most; 5 s are promised. */
+const CACHE_MS = 2 * SECOND_MS;
+/** Bounds the cache against callers that invent app ids. */
+const MAX_CACHED = 1_000;
+const SWITCH_DEFAULTS: InterfaceSwitches = { enabled: true, requestSign: true, responseSign: false };
+const MIN_SECRET_LENGTH = 6;
+
+@Injectable()
+export class MerchantAppService {
+  private readonly cache = new Map<string, { app: ResolvedApp | undefined; readAtMs: number }>();
+
+  constructor(
+    private readonly db: Db,
+    private readonly secretBox: SecretBox,
+    @Inject(APP_CONFIG) private readonly config: AppConfig,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Makes the app `default` at the very first start, from SIGN_SECRET, SIGN_TYPE, SIGN_REQUIRED and REQ_TIME_WINDOW_S.
+   *
+   * @returns the generated secret when none was given and the profile is embedded: it must be shown once.
+   */
+  async ensureFirstApp(): Promise<{ generatedSecret?: string }> {
+    const exists = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id: DEFAULT_APP_ID }));
+    if (exists) return {};
+    const { signSecret, signType, signRequired, reqTimeWindowS } = this.config.firstApp;
+    if (signSecret === undefined && this.config.databaseUrl !== undefined) {
+      throw new Error(
+        'SIGN_SECRET is required at the first start: it becomes the secret of the app "default" (example: SIGN_SECRET=a-long-random-text)',
+      );
+    }
+    const secret = signSecret ?? randomBytes(24).toString('base64url');
+    try {
+      await this.put(DEFAULT_APP_ID, {
+        name: 'Default',
+        dialect: 'daxpay-v2',
+        signType,
+        signSecret: secret,
+        reqTimeWindowS,
+      });
+    } catch (error) {
+      // Another process was first.
+      if (isDuplicate(error)) return {};
+      throw error;
+    }
+    if (!signRequired) {
+      for (const code of INTERFACE_CODES) {
+        if (code === 'syncRefund' || isLoopbackHost(this.config.host))
+          await this.setInterface(DEFAULT_APP_ID, code, { requestSign: false });
+      }
+    }
+    return signSecret === undefined ? { generatedSecret: secret } : {};
+  }
+
+  /** The app that a request names; undefined when there is none, or it is switched off. */
+  async resolve(appId: string): Promise<ResolvedApp | undefined> {
+    const cached = this.cache.get(appId);
+    if (cached && Math.abs(Date.now() - cached.readAtMs) < CACHE_MS) return cached.app;
+    const app = await this.load(appId);
+    if (this.cache.size >= MAX_CACHED) this.cache.clear();
+    this.cache.set(appId, { app, readAtMs: Date.now() });
+    return app;
+  }
+
+  async list(): Promise<AppView[]> {
+    const apps = await this.db.read((manager) => manager.find(MerchantApp, { order: { id: 'ASC' } }));
+    return Promise.all(apps.map((app) => this.view(app)));
+  }
+
+  async find(id: string): Promise<AppView | undefined> {
+    const app = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id }));
+    return app ? this.view(app) : undefined;
+  }
+
+  /** Makes an app or changes the given members of one. A new app needs `signSecret`. */
+  async put(id: string, put: PutApp): Promise<AppView> {
+    checkApp(id, put);
+    const app = await this.db.transaction(async (manager) => {
+      const stored = await manager.findOneBy(MerchantApp, { id });
+      const signSecret = put.signSecret ?? (stored ? this.openSecret(stored) : undefined);
+      if (signSecret === undefined) throw invalidField('signSecret', 'is required for a new app');
+      const dialect = put.dialect ?? stored?.dialect ?? 'daxpay-v2';
+      const signType = put.signType ?? stored?.signType ?? 'MD5';
+      if (signType === 'SM3' && dialect !== 'daxpay-v3')
+        throw invalidField('signType', 'SM3 belongs to dialect daxpay-v3');
+      const now = this.clock.now();
+      const row = manager.create(MerchantApp, {
+        id,
+        name: put.name ?? stored?.name ?? id,
+        dialect,
+        signType,
+        sealedSignSecret: this.secretBox.seal(signSecret, `merchant_app:${id}`),
+        reqTimeWindowS: put.reqTimeWindowS ?? stored?.reqTimeWindowS ?? 300,
+        notifyUrl: put.notifyUrl === undefined ? (stored?.notifyUrl ?? null) : put.notifyUrl,
+        enabled: put.enabled ?? stored?.enabled ?? true,
+        createdAt: stored?.createdAt ?? now,
+        updatedAt: now,
+      });
+      if (stored) await manager.save(MerchantApp, row);
+      else await manager.insert(MerchantApp, row);
+      return row;
+    });
+    this.cache.delete(id);
+    return this.view(app);
+  }
+
+  /** Turns switches of one interface for one app; members left out stay as they are. */
+  async setInterface(
+    appId: string,
+    code: InterfaceCode,
+    change: Partial<InterfaceSwitches>,
+  ): Promise<InterfaceSwitches> {
+    if (change.requestSign === false && code !== 'syncRefund' && !isLoopbackHost(this.config.host)) {
+      throw invalidField(
+        'requestSign',
+        `of ${code} can be switched off only while HOST is loopback: anybody could refund`,
+      );
+    }
+    const switches = await this.db.transaction(
+      async (manager) => {
+        if (!(await manager.existsBy(MerchantApp, { id: appId }))) throw new NotFoundError(`no app ${appId}`);
+        const stored = await manager.findOneBy(InterfaceSetting, { appId, code });
+        const next = { ...SWITCH_DEFAULTS, ...(stored ? pick(stored) : {}), ...change };
+        await manager.save(
+          InterfaceSetting,
+          manager.create(InterfaceSetting, { appId, code, ...next, updatedAt: this.clock.now() }),
+        );
+        return next;
+      },
+      { retryDuplicates: true },
+    );
+    this.cache.delete(appId);
+    return switches;
+  }
+
+  private async load(appId: string): Promise<ResolvedApp | undefined> {
+    const app = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id: appId }));
+    if (!app?.enabled) return undefined;
+    return { ...(await this.publicPart(app)), signSecret: this.openSecret(app) };
+  }
+
+  private async publicPart(app: MerchantApp): Promise<Omit<ResolvedApp, 'signSecret'>> {
+    const settings = await this.db.read((manager) => manager.findBy(InterfaceSetting, { appId: app.id }));
+    const of = (code: InterfaceCode): InterfaceSwitches => {
+      const stored = settings.find((setting) => setting.code === code);
+      return stored ? pick(stored) : SWITCH_DEFAULTS;
+    };
+    return {
+      id: app.id,
+      enabled: app.enabled,
+      dialect: app.dialect,
+      signType: app.signType,
+      reqTimeWindowS: app.reqTimeWindowS,
+      notifyUrl: app.notifyUrl,
+      interfaces: { syncRefund: of('syncRefund'), refund: of('refund'), queryRefund: of('queryRefund') },
+    };
+  }
+
+  private async view(app: MerchantApp): Promise<AppView> {
+    return { ...(await this.publicPart(app)), name: app.name, createdAt: app.createdAt, updatedAt: app.updatedAt };
+  }
+
+  private openSecret(app: MerchantApp): string {
+    return this.secretBox.open(app.sealedSignSecret, `merchant_app:${app.id}`);
+  }
+}
+
+function pick({ enabled, requestSign, responseSign }: InterfaceSwitches): InterfaceSwitches {
+  return { enabled, requestSign, responseSign };
+}
+
+function checkApp(id: string, put: PutApp): void {
+  if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id))
+    throw invalidField('id', 'must be 1 to 64 letters, digits, - and _, beginning with a letter or digit');
+  if (put.signSecret !== undefined && put.signSecret.length < MIN_SECRET_LENGTH) {
+    throw invalidField('signSecret', `must have at least ${MIN_SECRET_LENGTH} characters`);
+  }
+  if (put.dialect !== undefined && !SIGN_DIALECT_NAMES.includes(put.dialect)) {
+    throw invalidField('dialect', `must be one of ${SIGN_DIALECT_NAMES.join(', ')}`);
+  }
+  if (put.signType !== undefined && !SIGN_TYPES.includes(put.signType))
+    throw invalidField('signType', `must be one of ${SIGN_TYPES.join(', ')}`);
+}

@@ -1,0 +1,168 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { Db } from '../database/db.js';
+import { GatewayError } from '../gateway/gateway.error.js';
+import type { ResolvedAccount } from '../gateway/gateway-account.service.js';
+import { addMs, CLOCK, type Clock } from '../shared/clock.js';
+import { DomainError } from '../shared/errors.js';
+import { IdGenerator } from '../shared/ids.js';
+import { InstantSettlement } from './instant-settlement.service.js';
+import { LEASE_MS } from './lease.service.js';
+import { newRefund } from './new-refund.js';
+import type { Payment } from './payment.entity.js';
+import { PaymentService } from './payment.service.js';
+import { refundOrderOf } from './refund-order.js';
+import { Refund } from './refund.entity.js';
+
+/** A refund that the service sends to the gateway (full mode). Amount in minor units of the payment's currency. */
+export interface CreateRefund {
+  payment: { id: string } | { businessNo: string };
+  /** `all`: the whole balance, taken under the lock. A function turns text into minor units once the currency is known. */
+  amount: number | 'all' | ((currency: string) => number);
+  /** Absent: the payment's. */
+  channel?: string;
+  /** Absent: our refund id. */
+  refundNo?: string;
+  reason?: string;
+  attach?: string;
+  notifyUrl?: string;
+  notify: boolean;
+  clientIp?: string;
+}
+
+export interface WrittenCreate {
+  refund: Refund;
+  payment: Payment;
+  /** Null when nothing is to be sent: the refund was known, or its channel settles at once. */
+  leaseToken: string | null;
+}
+
+/** Writes a refund before it is sent: reservation, payload and lease in one commit. */
+@Injectable()
+export class CreateWriter {
+  constructor(
+    private readonly db: Db,
+    private readonly ids: IdGenerator,
+    private readonly payments: PaymentService,
+    private readonly instant: InstantSettlement,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /** @param account null for channels that settle at once. */
+  async write(appId: string, command: CreateRefund, account: ResolvedAccount | null): Promise<WrittenCreate> {
+    return this.db.transaction((manager) => this.writeWithin(manager, appId, command, account), {
+      retryDuplicates: true,
+    });
+  }
+
+  private async writeWithin(
+    manager: EntityManager,
+    appId: string,
+    command: CreateRefund,
+    account: ResolvedAccount | null,
+  ): Promise<WrittenCreate> {
+    const payment = await this.payments.lock(manager, appId, command.payment);
+    if (!payment) throw new DomainError('failed', { zh: '未查询到支付订单', en: 'no such payment' });
+    const asked = typeof command.amount === 'function' ? command.amount(payment.currency) : command.amount;
+    if (command.refundNo !== undefined) {
+      const stored = await manager.findOneBy(Refund, { appId: appId, refundNo: command.refundNo });
+      if (stored) {
+        assertSame(stored, command, payment, asked);
+        return { refund: stored, payment, leaseToken: null };
+      }
+    }
+    if (command.channel !== undefined && command.channel !== payment.channel) {
+      throw new DomainError('failed', {
+        zh: `支付订单的通道是 ${payment.channel}`,
+        en: `the payment was made by ${payment.channel}`,
+      });
+    }
+    const amount = asked === 'all' ? payment.refundableBalance : asked;
+    if (amount <= 0 || !(await this.payments.reserve(manager, payment, amount))) {
+      throw new DomainError('failed', {
+        zh: `退款金额 ${amount} 超过可退余额 ${payment.refundableBalance}`,
+        en: `the amount ${amount} is more than the refundable balance ${payment.refundableBalance}`,
+      });
+    }
+    const refund = this.rowOf(command, payment, amount);
+    if (account === null) {
+      await manager.insert(Refund, refund);
+      return { ...(await this.instant.settle(manager, refund, payment, 'create')), leaseToken: null };
+    }
+    const leaseToken = this.ids.next();
+    const now = this.clock.now();
+    Object.assign(refund, {
+      createState: 'inFlight',
+      createAttempts: 1,
+      lastCreateAt: now,
+      createPayload: prepare(account, refund, payment),
+      leaseToken,
+    } satisfies Partial<Refund>);
+    await manager.insert(Refund, refund);
+    // By SQL, for the database's clock: the row is born with its lease held.
+    await manager
+      .createQueryBuilder()
+      .update(Refund)
+      .set({ leaseUntil: () => this.db.sqlNow(LEASE_MS) })
+      .where('id = :id', { id: refund.id })
+      .execute();
+    return { refund, payment, leaseToken };
+  }
+
+  private rowOf(command: CreateRefund, payment: Payment, amount: number): Refund {
+    const id = this.ids.next();
+    const now = this.clock.now();
+    return newRefund(
+      {
+        id,
+        refundNo: command.refundNo ?? id,
+        gatewayRequestNo: id,
+        gatewayRequestTime: now,
+        amount,
+        source: 'created',
+        reason: command.reason ?? null,
+        attach: command.attach ?? null,
+        notifyUrl: command.notifyUrl ?? null,
+        notify: command.notify,
+        clientIp: command.clientIp ?? null,
+        createdAt: now,
+        // Past the lease: should this process die in the middle, the sweep asks.
+        nextSyncAt: addMs(now, LEASE_MS),
+      },
+      payment,
+      now,
+    );
+  }
+}
+
+/** A refund that the gateway cannot express is refused before anything is written. */
+function prepare(account: ResolvedAccount, refund: Refund, payment: Payment): string {
+  try {
+    const payload = account.gateway.prepareCreate?.(refundOrderOf(refund, payment), account.config);
+    if (payload === undefined)
+      throw new DomainError('failed', { zh: '该通道不支持发起退款', en: 'this channel takes no refunds here' });
+    return payload;
+  } catch (error) {
+    if (error instanceof GatewayError) throw new DomainError('failed', error.message, { cause: error });
+    throw error;
+  }
+}
+
+function assertSame(stored: Refund, command: CreateRefund, payment: Payment, asked: number | 'all'): void {
+  const pairs: [string, unknown, unknown][] = [
+    ['paymentId', payment.id, stored.paymentId],
+    ['channel', command.channel ?? stored.channel, stored.channel],
+    ['amount', asked === 'all' ? stored.amount : asked, stored.amount],
+    ['reason', command.reason ?? null, stored.reason],
+    ['attach', command.attach ?? null, stored.attach],
+    ['notifyUrl', command.notifyUrl ?? null, stored.notifyUrl],
+  ];
+  for (const [field, given, known] of pairs) {
+    if (given !== known) {
+      throw new DomainError('failed', {
+        zh: `退款号 ${stored.refundNo} 已存在且 ${field} 不同`,
+        en: `refundNo ${stored.refundNo} exists with another ${field}`,
+      });
+    }
+  }
+}

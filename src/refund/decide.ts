@@ -1,0 +1,530 @@
+import type { GatewayErrorKind } from '../gateway/gateway.error.js';
+import type { GatewayPolicy } from '../gateway/gateway.port.js';
+import type { Observation, SuccessObservation } from '../gateway/observation.js';
+import { addMs, MINUTE_MS } from '../shared/clock.js';
+import { CLOSED_LOOK_FOR_MS, nextLookAfterEnd, nextLookAt, REVIEW_LOOK_MS } from './look-schedule.js';
+import type { Evidence, Refund } from './refund.entity.js';
+import { visibleStatus, type RefundStatus } from './refund-status.js';
+import type { GatewayStatus } from './sync-record.entity.js';
+import { callbackCell, QUERY_TABLE } from './transition-table.js';
+
+/** What decide() reads of a refund and its payment, as locked by apply(). */
+export interface RefundFacts {
+  refund: Refund;
+  /** Of the payment, in minor units. */
+  refundableBalance: number;
+  /** Another refund of the account already carries the gateway refund number that the answer names. */
+  gatewayRefundNoTaken: boolean;
+}
+
+/** A GatewayError as data. */
+export interface GatewayFault {
+  kind: GatewayErrorKind;
+  code: string;
+  message: string;
+  retryAfterMs?: number | undefined;
+  /** Only a signed refusal of a create with a code listed as "nothing happened". */
+  nothingHappened: boolean;
+}
+
+export type DecideInput =
+  | {
+      kind: 'observation';
+      via: 'query' | 'callback' | 'create';
+      observation: Observation;
+      /** `refund.version` as read before the question was sent. */
+      askedAtVersion: number;
+    }
+  | { kind: 'fault'; via: 'query' | 'create'; fault: GatewayFault; askedAtVersion: number };
+
+export interface DecisionPolicy {
+  gateway: GatewayPolicy;
+  notFoundGraceMs: number;
+  notFoundPolicy: 'review' | 'close';
+  giveUpMs: number;
+  /** The merchant's id at the gateway as the account knows it; null where the channel has none. */
+  merchantId: string | null;
+  /** From -1 to 1. */
+  jitter: number;
+}
+
+/** Columns that a decision may set besides status, reservation and version. */
+export type RefundPatch = Partial<
+  Pick<
+    Refund,
+    | 'gatewayRefundNo'
+    | 'refundTime'
+    | 'errorCode'
+    | 'errorMsg'
+    | 'createState'
+    | 'notFoundSince'
+    | 'notFoundCount'
+    | 'statusBeforeReview'
+    | 'reviewReason'
+    | 'lastEvidence'
+  >
+>;
+
+export interface Decision {
+  effect: 'changed' | 'unchanged' | 'superseded';
+  status: RefundStatus;
+  /** The amount is taken from the payment's balance afterwards. */
+  reserved: boolean;
+  nextSyncAt: Date | null;
+  patch: RefundPatch;
+  /** One sentence for the records. */
+  explanation: string;
+  /** What the merchant API reports; null when the gateway could not be asked. */
+  gatewayStatus: GatewayStatus | null;
+  followUp: 'none' | 'replayCreate' | 'askAgain';
+}
+
+/** "Not found" must have been seen this often, besides lasting for the grace period, before anybody is asked to close. */
+export const MIN_NOT_FOUND_COUNT = 5;
+const BAD_CONFIG_PAUSE_MS = 10 * MINUTE_MS;
+
+/**
+ * What an answer, or the lack of one, means for a refund. Pure and total: no clock, no database, no randomness; every cell
+ * of the transition table gives a decision for every input.
+ *
+ * @param now the moment of the decision, UTC.
+ */
+export function decide(facts: RefundFacts, input: DecideInput, policy: DecisionPolicy, now: Date): Decision {
+  const { refund } = facts;
+  if (input.askedAtVersion !== refund.version) {
+    return {
+      ...unchanged(
+        refund,
+        'the status has changed since the gateway was asked: the answer is not used, the gateway is asked again',
+      ),
+      effect: 'superseded',
+      nextSyncAt: now,
+      followUp: 'askAgain',
+    };
+  }
+  return input.kind === 'fault'
+    ? decideFault(facts, input.via, input.fault, policy, now)
+    : decideObservation(facts, input.via, input.observation, policy, now);
+}
+
+function decideObservation(
+  facts: RefundFacts,
+  via: 'query' | 'callback' | 'create',
+  observation: Observation,
+  policy: DecisionPolicy,
+  now: Date,
+): Decision {
+  const { refund } = facts;
+  const learned: RefundPatch = { lastEvidence: evidenceOf(observation, now), ...acknowledgement(refund, observation) };
+  const with_ = (decision: Decision): Decision => ({ ...decision, patch: { ...learned, ...decision.patch } });
+
+  if (!observation.authenticated && (observation.kind === 'success' || observation.kind === 'failed')) {
+    return {
+      ...unchanged(refund, `the gateway's "${observation.raw.code}" was not signed by the gateway: not believed`),
+      nextSyncAt: nextLook(refund, policy, now),
+    };
+  }
+  if (via === 'callback' && callbackCell(refund.status, observation.kind) === 'askNow') {
+    return {
+      ...unchanged(
+        refund,
+        `a callback says ${observation.kind}; from ${refund.status} only an answer to a question decides: asking now`,
+      ),
+      nextSyncAt: now,
+    };
+  }
+  const mismatch = contradiction(facts, observation, policy);
+  if (mismatch !== undefined) {
+    // Nothing is filled in from an answer that may be about another refund.
+    if (refund.status === 'review') {
+      return {
+        ...stay(refund, policy, now, mismatch, 'refund_progress'),
+        patch: { lastEvidence: learned.lastEvidence ?? null },
+      };
+    }
+    const decision = review(refund, now, mismatch);
+    return { ...decision, patch: { ...decision.patch, lastEvidence: learned.lastEvidence ?? null } };
+  }
+
+  const cell = QUERY_TABLE[refund.status][observation.kind];
+  switch (cell) {
+    case 'succeed':
+      return with_(succeed(refund, observation as SuccessObservation, policy, now));
+    case 'fail':
+    case 'lateFailure':
+      if (cell === 'lateFailure' && !policy.gateway.lateFailure) {
+        return with_(
+          review(
+            refund,
+            now,
+            `the gateway reports a failure after success (${observation.raw.code}), which it does not announce`,
+          ),
+        );
+      }
+      return with_(fail(refund, observation, policy, now, cell === 'lateFailure'));
+    case 'fillIn':
+      return with_(fillIn(refund, observation as SuccessObservation, policy, now));
+    case 'countNotFound':
+      return with_(countNotFound(refund, observation, policy, now));
+    case 'reopen':
+      return with_(reopen(facts, policy, now));
+    case 'review':
+      return with_(review(refund, now, reviewReason(refund.status, observation)));
+    case 'stay':
+      return with_(stayInTime(refund, observation, policy, now));
+  }
+}
+
+function succeed(refund: Refund, observation: SuccessObservation, policy: DecisionPolicy, now: Date): Decision {
+  return {
+    effect: 'changed',
+    status: 'success',
+    reserved: true,
+    nextSyncAt: nextLookAfterEnd(policy.gateway, now, now, policy.jitter),
+    patch: {
+      refundTime: observation.finishedAt ?? now,
+      gatewayRefundNo: refund.gatewayRefundNo ?? observation.gatewayRefundNo,
+      errorCode: null,
+      errorMsg: null,
+      notFoundSince: null,
+      notFoundCount: 0,
+    },
+    explanation: 'the gateway says the money was returned',
+    gatewayStatus: 'refund_success',
+    followUp: 'none',
+  };
+}
+
+function fail(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date, late: boolean): Decision {
+  const { code, message } = observation.raw;
+  return {
+    effect: 'changed',
+    status: 'fail',
+    reserved: false,
+    nextSyncAt: nextLookAfterEnd(policy.gateway, now, now, policy.jitter),
+    patch: {
+      errorCode: code.slice(0, 64),
+      errorMsg: message.slice(0, 500),
+      refundTime: null,
+      gatewayRefundNo:
+        refund.gatewayRefundNo ?? ('gatewayRefundNo' in observation ? observation.gatewayRefundNo : null),
+      notFoundSince: null,
+      notFoundCount: 0,
+    },
+    explanation: late
+      ? `the gateway took the refund back after success (${code}); the amount is refundable again`
+      : `the gateway says the refund failed (${code}); the amount is refundable again`,
+    gatewayStatus: 'refund_fail',
+    followUp: 'none',
+  };
+}
+
+function fillIn(refund: Refund, observation: SuccessObservation, policy: DecisionPolicy, now: Date): Decision {
+  return {
+    ...unchanged(refund, 'the gateway confirms the success'),
+    nextSyncAt: nextLookAfterEnd(policy.gateway, refund.statusChangedAt, now, policy.jitter),
+    patch: {
+      refundTime: refund.refundTime ?? observation.finishedAt,
+      gatewayRefundNo: refund.gatewayRefundNo ?? observation.gatewayRefundNo,
+    },
+    gatewayStatus: 'refund_success',
+  };
+}
+
+function countNotFound(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date): Decision {
+  const count = refund.notFoundCount + 1;
+  const counted: RefundPatch = { notFoundSince: refund.notFoundSince ?? now, notFoundCount: count };
+  const waiting: Decision = {
+    ...unchanged(refund, `the gateway does not know the refund (seen ${count} times): it may not have spread yet`),
+    nextSyncAt: nextLook(refund, policy, now),
+    patch: counted,
+    gatewayStatus: 'pay_not_found',
+  };
+  if (isOver(refund, policy, now)) {
+    return withPatch({ ...review(refund, now, giveUpReason(policy)), gatewayStatus: 'pay_not_found' }, counted);
+  }
+  if (refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight')) {
+    return replay(refund, policy, now, waiting);
+  }
+  const sentAt = refund.lastCreateAt ?? refund.createdAt;
+  if (now.getTime() - sentAt.getTime() < policy.notFoundGraceMs || count < MIN_NOT_FOUND_COUNT) return waiting;
+  // Closing returns the amount, so it wants proof: a signed answer that cannot mean anything else.
+  if (policy.notFoundPolicy === 'close' && observation.authenticated && policy.gateway.notFoundIsDistinguishable) {
+    return {
+      effect: 'changed',
+      status: 'close',
+      reserved: false,
+      nextSyncAt: addMs(now, REVIEW_LOOK_MS),
+      patch: {
+        ...counted,
+        errorCode: observation.raw.code.slice(0, 64),
+        errorMsg: 'the gateway never received this refund',
+      },
+      explanation: `not found for the whole grace period, ${count} times: closed by the account's policy, the amount is refundable again`,
+      gatewayStatus: 'pay_not_found',
+      followUp: 'none',
+    };
+  }
+  return withPatch(
+    {
+      ...review(
+        refund,
+        now,
+        `the gateway has not known this refund for its whole grace period (seen ${count} times): consider closing it`,
+      ),
+      gatewayStatus: 'pay_not_found',
+    },
+    counted,
+  );
+}
+
+/** The create may never have arrived. The gateway's rule says whether the same payload may be sent again. */
+function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Decision): Decision {
+  const rule = policy.gateway.createReplay;
+  switch (rule.mode) {
+    case 'forever':
+      return {
+        ...waiting,
+        followUp: 'replayCreate',
+        explanation: 'the create may never have arrived: the same request is sent again',
+      };
+    case 'ttl':
+      // Counted from the first send: that is when the gateway stored the idempotency key.
+      if (now.getTime() - refund.createdAt.getTime() < rule.ttlMs) {
+        return {
+          ...waiting,
+          followUp: 'replayCreate',
+          explanation: 'the create may never have arrived: the same request is sent again',
+        };
+      }
+      return withPatch(
+        {
+          ...review(refund, now, 'the create may never have arrived, and it is too late to repeat it safely'),
+          gatewayStatus: 'pay_not_found',
+        },
+        waiting.patch,
+      );
+    case 'never': {
+      const sentAt = refund.lastCreateAt ?? refund.createdAt;
+      const count = refund.notFoundCount + 1;
+      if (now.getTime() - sentAt.getTime() < policy.notFoundGraceMs || count < MIN_NOT_FOUND_COUNT) return waiting;
+      return withPatch(
+        {
+          ...review(refund, now, 'the create may never have arrived, and this gateway must not be sent it twice'),
+          gatewayStatus: 'pay_not_found',
+        },
+        waiting.patch,
+      );
+    }
+  }
+}
+
+function reopen({ refund, refundableBalance }: RefundFacts, policy: DecisionPolicy, now: Date): Decision {
+  if (refundableBalance < refund.amount) {
+    return review(
+      refund,
+      now,
+      'the gateway works on a refund that we had ended, and its amount is no longer in the refundable balance',
+    );
+  }
+  return {
+    effect: 'changed',
+    status: 'progress',
+    reserved: true,
+    nextSyncAt: nextLook(refund, policy, now),
+    patch: { errorCode: null, errorMsg: null, refundTime: null, notFoundSince: null, notFoundCount: 0 },
+    explanation: `the gateway works on the refund although it had ended as ${refund.status}: the amount is reserved again`,
+    gatewayStatus: 'refund_progress',
+    followUp: 'none',
+  };
+}
+
+function stayInTime(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date): Decision {
+  if (refund.status === 'progress' && isOver(refund, policy, now)) return review(refund, now, giveUpReason(policy));
+  const decision = stay(
+    refund,
+    policy,
+    now,
+    `the gateway says ${observation.kind}: nothing to change`,
+    gatewayStatusOf(refund.status, observation),
+  );
+  return refund.status === 'progress' ? withPatch(decision, { notFoundSince: null, notFoundCount: 0 }) : decision;
+}
+
+function stay(
+  refund: Refund,
+  policy: DecisionPolicy,
+  now: Date,
+  explanation: string,
+  gatewayStatus: GatewayStatus,
+): Decision {
+  return { ...unchanged(refund, explanation), nextSyncAt: nextLook(refund, policy, now), gatewayStatus };
+}
+
+function review(refund: Refund, now: Date, reason: string): Decision {
+  return {
+    effect: 'changed',
+    status: 'review',
+    // What was known stays known: nothing moves until a person decides.
+    reserved: refund.reserved,
+    nextSyncAt: addMs(now, REVIEW_LOOK_MS),
+    patch: { statusBeforeReview: refund.status, reviewReason: reason.slice(0, 500) },
+    explanation: `a person must look: ${reason}`.slice(0, 500),
+    gatewayStatus: 'refund_progress',
+    followUp: 'none',
+  };
+}
+
+function decideFault(
+  { refund }: RefundFacts,
+  via: 'query' | 'create',
+  fault: GatewayFault,
+  policy: DecisionPolicy,
+  now: Date,
+): Decision {
+  const text = `${fault.code}: ${fault.message}`.slice(0, 400);
+  if (via === 'create' && refund.status === 'progress') {
+    // A refusal ends the refund only as the answer to the first and only send: a repeat may be refused because the first one arrived.
+    if (fault.kind === 'rejected' && fault.nothingHappened && refund.createAttempts === 1) {
+      return {
+        effect: 'changed',
+        status: 'fail',
+        reserved: false,
+        nextSyncAt: nextLookAfterEnd(policy.gateway, now, now, policy.jitter),
+        patch: { createState: 'refused', errorCode: fault.code.slice(0, 64), errorMsg: fault.message.slice(0, 500) },
+        explanation: `the gateway refused the refund and nothing happened (${text}); the amount is refundable again`,
+        gatewayStatus: 'refund_fail',
+        followUp: 'none',
+      };
+    }
+    return {
+      ...unchanged(refund, `the outcome of the create is unknown (${text}): the gateway will be asked`),
+      nextSyncAt: atLeast(nextLook(refund, policy, now), fault, now),
+      patch: { createState: 'unknown' },
+    };
+  }
+  if (refund.status === 'progress' && isOver(refund, policy, now)) {
+    return { ...review(refund, now, `${giveUpReason(policy)} (${text})`), gatewayStatus: null };
+  }
+  return {
+    ...unchanged(refund, `the gateway could not be asked (${text}): nothing is concluded`),
+    nextSyncAt: atLeast(nextLook(refund, policy, now), fault, now),
+  };
+}
+
+function atLeast(planned: Date | null, fault: GatewayFault, now: Date): Date | null {
+  const pauseMs = Math.max(fault.retryAfterMs ?? 0, fault.kind === 'badConfig' ? BAD_CONFIG_PAUSE_MS : 0);
+  if (planned === null || pauseMs === 0) return planned;
+  return new Date(Math.max(planned.getTime(), now.getTime() + pauseMs));
+}
+
+function nextLook(refund: Refund, policy: DecisionPolicy, now: Date): Date | null {
+  switch (refund.status) {
+    case 'progress':
+      return nextLookAt(policy.gateway.scheduleMs, refund.lastCreateAt ?? refund.registeredAt, now, policy.jitter);
+    case 'review':
+      return addMs(now, REVIEW_LOOK_MS);
+    case 'success':
+    case 'fail':
+      return nextLookAfterEnd(policy.gateway, refund.statusChangedAt, now, policy.jitter);
+    case 'close':
+      return now.getTime() - refund.statusChangedAt.getTime() < CLOSED_LOOK_FOR_MS ? addMs(now, REVIEW_LOOK_MS) : null;
+  }
+}
+
+function unchanged(refund: Refund, explanation: string): Decision {
+  return {
+    effect: 'unchanged',
+    status: refund.status,
+    reserved: refund.reserved,
+    nextSyncAt: refund.nextSyncAt,
+    patch: {},
+    explanation: explanation.slice(0, 500),
+    gatewayStatus: null,
+    followUp: 'none',
+  };
+}
+
+function withPatch(decision: Decision, patch: RefundPatch): Decision {
+  return { ...decision, patch: { ...patch, ...decision.patch } };
+}
+
+function isOver(refund: Refund, policy: DecisionPolicy, now: Date): boolean {
+  return now.getTime() - refund.registeredAt.getTime() >= policy.giveUpMs;
+}
+
+function giveUpReason(policy: DecisionPolicy): string {
+  return `no end after ${Math.round(policy.giveUpMs / 86_400_000)} days of asking`;
+}
+
+function reviewReason(status: RefundStatus, observation: Observation): string {
+  if (observation.kind === 'abnormal') return `the gateway reports an abnormal refund: ${observation.message}`;
+  if (observation.kind === 'success')
+    return `the gateway says the money was returned, but the refund had ended as ${status}`;
+  return `the gateway says ${observation.kind} (${observation.raw.code}), but the refund is ${status}`;
+}
+
+/** An answer that contradicts what we know of the refund, in one sentence; undefined when it fits. */
+function contradiction(
+  { refund, gatewayRefundNoTaken }: RefundFacts,
+  observation: Observation,
+  policy: DecisionPolicy,
+): string | undefined {
+  const { identity } = observation;
+  if (observation.kind === 'success') {
+    if (observation.amountMinor !== refund.amount || observation.currency !== refund.currency) {
+      return `the gateway refunded ${observation.amountMinor} ${observation.currency}, but ${refund.amount} ${refund.currency} was asked for`;
+    }
+  }
+  const pairs: [string, string | undefined, string | null][] = [
+    ['refund number', identity.gatewayRequestNo, refund.gatewayRequestNo],
+    ['gateway refund number', identity.gatewayRefundNo, refund.gatewayRefundNo],
+    ['payment number', identity.outTradeNo, refund.outTradeNo],
+    ['merchant id', identity.merchantId, policy.merchantId],
+  ];
+  for (const [what, answered, known] of pairs) {
+    if (answered !== undefined && known !== null && answered !== known) {
+      return `the gateway answered for ${what} ${answered.slice(0, 64)}, but ours is ${known}`;
+    }
+  }
+  if (gatewayRefundNoTaken) return 'the gateway answered with the number of another refund';
+  return undefined;
+}
+
+function acknowledgement(refund: Refund, observation: Observation): RefundPatch {
+  const knows = observation.kind !== 'notFound' && observation.authenticated;
+  return knows && (refund.createState === 'unknown' || refund.createState === 'inFlight')
+    ? { createState: 'acknowledged' }
+    : {};
+}
+
+function evidenceOf(observation: Observation, now: Date): Evidence {
+  return {
+    kind: observation.kind,
+    authenticated: observation.authenticated,
+    seenAt: now.toISOString(),
+    code: observation.raw.code.slice(0, 64),
+    message: observation.raw.message.slice(0, 500),
+  };
+}
+
+/** What merchants read of an answer that changed nothing. A case never reads as success. */
+function gatewayStatusOf(status: RefundStatus, observation: Observation): GatewayStatus {
+  if (status === 'review') return 'refund_progress';
+  switch (observation.kind) {
+    case 'success':
+      return 'refund_success';
+    case 'failed':
+      return 'refund_fail';
+    case 'notFound':
+      return 'pay_not_found';
+    case 'processing':
+    case 'abnormal':
+      return 'refund_progress';
+  }
+}
+
+/** True when merchants see the status change: what `repair` of the merchant API says. */
+export function isVisibleChange(before: RefundStatus, after: RefundStatus): boolean {
+  return visibleStatus(before) !== visibleStatus(after);
+}

@@ -1,0 +1,123 @@
+import { Injectable } from '@nestjs/common';
+import { Db } from '../database/db.js';
+import { Notification } from './notification.entity.js';
+import { Payment } from './payment.entity.js';
+import { Refund } from './refund.entity.js';
+import type { RefundStatus } from './refund-status.js';
+import { RepairRecord } from './repair-record.entity.js';
+import { SyncRecord } from './sync-record.entity.js';
+
+export interface RefundFilter {
+  status?: RefundStatus;
+  channel?: string;
+  appId?: string;
+  /** Registered at or after. */
+  from?: Date;
+  /** Registered before. */
+  to?: Date;
+  /** In progress or review, and the status has not changed since this moment. */
+  stuckSince?: Date;
+  /** Refunds after this id. */
+  afterId?: string;
+  limit: number;
+}
+
+export interface RefundHistory {
+  syncs: SyncRecord[];
+  repairs: RepairRecord[];
+  notifications: Notification[];
+}
+
+/** A timeline is bounded: a refund that hung for a month has thousands of looks, and the newest tell. */
+const HISTORY_LIMIT = 500;
+
+/** Reads refunds, payments and their records; writes nothing. */
+@Injectable()
+export class RefundQueryService {
+  constructor(private readonly db: Db) {}
+
+  /** The refund of an app: by id, else by the merchant's number. */
+  async findForApp(appId: string, by: { refundId?: string; refundNo?: string }): Promise<Refund | null> {
+    if (by.refundId !== undefined) {
+      const id = by.refundId;
+      return this.db.read((manager) => manager.findOneBy(Refund, { id, appId }));
+    }
+    const refund = await this.db.read((manager) => manager.findOneBy(Refund, { appId, refundNo: by.refundNo ?? '' }));
+    // MySQL compares text without its trailing spaces.
+    return refund?.refundNo === by.refundNo ? refund : null;
+  }
+
+  async find(id: string): Promise<Refund | null> {
+    return this.db.read((manager) => manager.findOneBy(Refund, { id }));
+  }
+
+  /** By the number under which the gateway knows it, else by the gateway's own. */
+  async findAtGateway(
+    gatewayAccountId: string,
+    by: { gatewayRequestNo: string | null; outTradeNo: string | null; gatewayRefundNo: string | null },
+  ): Promise<Refund | null> {
+    const { gatewayRequestNo, outTradeNo, gatewayRefundNo } = by;
+    if (gatewayRequestNo !== null) {
+      const where = { gatewayAccountId, gatewayRequestNo, ...(outTradeNo === null ? {} : { outTradeNo }) };
+      const found = await this.db.read((manager) => manager.find(Refund, { where, take: 2 }));
+      // Without the payment's number two payments may have a refund of this number: then nobody is meant for certain.
+      if (found.length === 1) return found[0] ?? null;
+    }
+    if (gatewayRefundNo === null) return null;
+    return this.db.read((manager) => manager.findOneBy(Refund, { gatewayAccountId, gatewayRefundNo }));
+  }
+
+  async payment(id: string): Promise<Payment> {
+    return this.db.read((manager) => manager.findOneByOrFail(Payment, { id }));
+  }
+
+  /** In the order of ids, which is the order of registration. */
+  async list(filter: RefundFilter): Promise<Refund[]> {
+    return this.db.read((manager) => {
+      const query = manager.createQueryBuilder(Refund, 'refund').orderBy('refund.id', 'ASC').limit(filter.limit);
+      if (filter.afterId !== undefined) query.andWhere('refund.id > :afterId', { afterId: filter.afterId });
+      if (filter.status !== undefined) query.andWhere('refund.status = :status', { status: filter.status });
+      if (filter.channel !== undefined) query.andWhere('refund.channel = :channel', { channel: filter.channel });
+      if (filter.appId !== undefined) query.andWhere('refund.appId = :appId', { appId: filter.appId });
+      if (filter.from !== undefined) query.andWhere('refund.registeredAt >= :from', { from: filter.from });
+      if (filter.to !== undefined) query.andWhere('refund.registeredAt < :to', { to: filter.to });
+      if (filter.stuckSince !== undefined) {
+        query
+          .andWhere("refund.status IN ('progress', 'review')")
+          .andWhere('refund.statusChangedAt <= :stuckSince', { stuckSince: filter.stuckSince });
+      }
+      return query.getMany();
+    });
+  }
+
+  /** The newest records of a refund, oldest first. */
+  async history(refundId: string): Promise<RefundHistory> {
+    const newest = { where: { refundId }, order: { id: 'DESC' as const }, take: HISTORY_LIMIT };
+    const syncs = await this.db.read((manager) => manager.find(SyncRecord, newest));
+    const repairs = await this.db.read((manager) => manager.find(RepairRecord, newest));
+    const notifications = await this.db.read((manager) => manager.find(Notification, newest));
+    return { syncs: syncs.reverse(), repairs: repairs.reverse(), notifications: notifications.reverse() };
+  }
+
+  /** The id of the newest look, to tell later what came after it. */
+  async newestSyncId(refundId: string): Promise<string | null> {
+    const newest = await this.db.read((manager) =>
+      manager.findOne(SyncRecord, { select: { id: true }, where: { refundId }, order: { id: 'DESC' } }),
+    );
+    return newest?.id ?? null;
+  }
+
+  /** What was asked after a look, oldest first; callbacks, which nobody asked for, are left out. */
+  async syncsAfter(refundId: string, afterId: string | null): Promise<SyncRecord[]> {
+    return this.db.read((manager) => {
+      const query = manager
+        .createQueryBuilder(SyncRecord, 'sync')
+        .where('sync.refundId = :refundId', { refundId })
+        .andWhere("sync.operation <> 'callback'")
+        .orderBy('sync.id', 'ASC')
+        .limit(HISTORY_LIMIT);
+      if (afterId !== null) query.andWhere('sync.id > :afterId', { afterId });
+      return query.getMany();
+    });
+  }
+}

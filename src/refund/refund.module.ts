@@ -1,0 +1,50 @@
+import { Module, type OnModuleInit } from '@nestjs/common';
+import { GatewayModule } from '../gateway/gateway.module.js';
+import { MerchantModule } from '../merchant/merchant.module.js';
+import { SignatureModule } from '../signature/signature.module.js';
+import { ApplyService } from './apply.service.js';
+import { CreateSender } from './create-sender.service.js';
+import { CreateWriter } from './create-writer.service.js';
+import { CreateService } from './create.service.js';
+import { DueRefundService } from './due-refund.service.js';
+import { InstantSettlement } from './instant-settlement.service.js';
+import { LeaseService } from './lease.service.js';
+import { PaymentService } from './payment.service.js';
+import { PolicyService } from './policy.service.js';
+import { RefundController } from './refund.controller.js';
+import { RefundQueryService } from './refund-query.service.js';
+import { RegisterService } from './register.service.js';
+import { assertTableIsTotal } from './transition-table.js';
+
+@Module({
+  imports: [GatewayModule, MerchantModule, SignatureModule],
+  controllers: [RefundController],
+  providers: [
+    ApplyService,
+    CreateSender,
+    CreateService,
+    CreateWriter,
+    DueRefundService,
+    InstantSettlement,
+    LeaseService,
+    PaymentService,
+    PolicyService,
+    RefundQueryService,
+    RegisterService,
+  ],
+  exports: [
+    ApplyService,
+    CreateSender,
+    DueRefundService,
+    LeaseService,
+    PaymentService,
+    PolicyService,
+    RefundQueryService,
+    RegisterService,
+  ],
+})
+export class RefundModule implements OnModuleInit {
+  onModuleInit(): void {
+    assertTableIsTotal();
+  }
+}

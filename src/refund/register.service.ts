@@ -1,0 +1,158 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { Db } from '../database/db.js';
+import { isInstantChannel } from '../gateway/gateway.port.js';
+import { addMs, CLOCK, type Clock } from '../shared/clock.js';
+import { ConflictError } from '../shared/errors.js';
+import { IdGenerator } from '../shared/ids.js';
+import { InstantSettlement } from './instant-settlement.service.js';
+import { newRefund } from './new-refund.js';
+import type { Payment } from './payment.entity.js';
+import { PaymentService, type PaymentFacts } from './payment.service.js';
+import { Refund } from './refund.entity.js';
+
+/** A refund that the merchant sent to the gateway by itself (follow mode). Amount in minor units of `currency`. */
+export interface RegisterRefund {
+  refundNo: string;
+  channel: string;
+  amount: number;
+  currency: string;
+  gatewayAccountId?: string;
+  /** The number under which the gateway knows it. Default: `refundNo`. */
+  gatewayRequestNo?: string;
+  gatewayRequestTime?: Date;
+  gatewayRefundNo?: string;
+  reason?: string;
+  attach?: string;
+  notifyUrl?: string;
+  /** When the merchant sent it. Default: now. */
+  createdAt?: Date;
+  payment: Omit<PaymentFacts, 'channel' | 'currency' | 'gatewayAccountId'>;
+}
+
+export interface Registered {
+  refund: Refund;
+  payment: Payment;
+  created: boolean;
+}
+
+/** A registered refund is first looked at this soon: it may have hung for days already. */
+const FIRST_LOOK_MS = 1_000;
+
+@Injectable()
+export class RegisterService {
+  constructor(
+    private readonly db: Db,
+    private readonly ids: IdGenerator,
+    private readonly payments: PaymentService,
+    private readonly instant: InstantSettlement,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Takes a refund under the service's care and reserves its amount on the payment, which is made if unknown.
+   * The same refund again answers the stored one.
+   *
+   * @throws ConflictError naming the field that differs, or that the refundable balance does not allow.
+   */
+  async register(appId: string, command: RegisterRefund): Promise<Registered> {
+    const { channel, currency, gatewayAccountId } = command;
+    const facts: PaymentFacts = {
+      ...command.payment,
+      channel,
+      currency,
+      ...(gatewayAccountId === undefined ? {} : { gatewayAccountId }),
+    };
+    const accountId = await this.payments.accountFor(appId, facts);
+    return this.db.transaction((manager) => this.registerWithin(manager, appId, command, facts, accountId), {
+      retryDuplicates: true,
+    });
+  }
+
+  private async registerWithin(
+    manager: EntityManager,
+    appId: string,
+    command: RegisterRefund,
+    facts: PaymentFacts,
+    accountId: string | null,
+  ): Promise<Registered> {
+    // The stored refund is compared before the payment: a repeat must not fail because the balance was used since.
+    const stored = await manager.findOneBy(Refund, { appId, refundNo: command.refundNo });
+    const { payment } = await this.payments.findOrCreateLocked(manager, appId, facts, accountId);
+    if (stored) {
+      assertSame(stored, command, payment, accountId);
+      return { refund: stored, payment, created: false };
+    }
+    const gatewayRequestNo = command.gatewayRequestNo ?? command.refundNo;
+    await this.assertNumberIsFree(manager, accountId, payment, gatewayRequestNo);
+    if (!(await this.payments.reserve(manager, payment, command.amount))) {
+      throw new ConflictError(
+        'amount',
+        `is ${command.amount}, but only ${payment.refundableBalance} of payment ${payment.businessNo} can still be refunded`,
+      );
+    }
+    const now = this.clock.now();
+    const instant = isInstantChannel(command.channel);
+    const refund = newRefund(
+      {
+        id: this.ids.next(),
+        refundNo: command.refundNo,
+        gatewayRequestNo,
+        amount: command.amount,
+        source: 'registered',
+        gatewayRequestTime: command.gatewayRequestTime ?? null,
+        gatewayRefundNo: command.gatewayRefundNo ?? null,
+        reason: command.reason ?? null,
+        attach: command.attach ?? null,
+        notifyUrl: command.notifyUrl ?? null,
+        createdAt: command.createdAt ?? now,
+        nextSyncAt: addMs(now, FIRST_LOOK_MS),
+      },
+      payment,
+      now,
+    );
+    await manager.insert(Refund, refund);
+    if (!instant) return { refund, payment, created: true };
+    return { ...(await this.instant.settle(manager, refund, payment, 'operator')), created: true };
+  }
+
+  private async assertNumberIsFree(
+    manager: EntityManager,
+    accountId: string | null,
+    payment: Payment,
+    gatewayRequestNo: string,
+  ): Promise<void> {
+    if (accountId === null) return;
+    const other = await manager.findOneBy(Refund, {
+      gatewayAccountId: accountId,
+      outTradeNo: payment.outTradeNo,
+      gatewayRequestNo,
+    });
+    if (other)
+      throw new ConflictError(
+        'gatewayRequestNo',
+        `${gatewayRequestNo} is already followed as refund ${other.refundNo}`,
+      );
+  }
+}
+
+function assertSame(stored: Refund, command: RegisterRefund, payment: Payment, accountId: string | null): void {
+  const pairs: [string, unknown, unknown][] = [
+    ['payment.businessNo', payment.id, stored.paymentId],
+    ['channel', command.channel, stored.channel],
+    ['amount', command.amount, stored.amount],
+    ['currency', command.currency, stored.currency],
+    ['gatewayAccountId', accountId, stored.gatewayAccountId],
+    ['gatewayRequestNo', command.gatewayRequestNo ?? command.refundNo, stored.gatewayRequestNo],
+    ['gatewayRequestTime', command.gatewayRequestTime?.getTime(), stored.gatewayRequestTime?.getTime()],
+    // The stored one may have been learned from the gateway since.
+    ['gatewayRefundNo', command.gatewayRefundNo ?? stored.gatewayRefundNo, stored.gatewayRefundNo],
+    ['reason', command.reason ?? null, stored.reason],
+    ['attach', command.attach ?? null, stored.attach],
+    ['notifyUrl', command.notifyUrl ?? null, stored.notifyUrl],
+    ['createdAt', command.createdAt?.getTime() ?? stored.createdAt.getTime(), stored.createdAt.getTime()],
+  ];
+  for (const [field, given, known] of pairs) {
+    if (given !== known) throw new ConflictError(field, `differs from refund ${stored.refundNo} as registered before`);
+  }
+}

@@ -1,0 +1,19 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { CLOCK, systemClock, type Clock } from './clock.js';
+import { IdGenerator } from './ids.js';
+
+/** Clock and ids for everybody. Tests give their own clock. */
+@Global()
+@Module({})
+export class SharedModule {
+  static forRoot(clock: Clock = systemClock): DynamicModule {
+    return {
+      module: SharedModule,
+      providers: [
+        { provide: CLOCK, useValue: clock },
+        { provide: IdGenerator, useFactory: () => new IdGenerator(clock) },
+      ],
+      exports: [CLOCK, IdGenerator],
+    };
+  }
+}

@@ -1,0 +1,28 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { randomBytes } from 'node:crypto';
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789';
+const TRACE_ID_LENGTH = 12;
+
+const storage = new AsyncLocalStorage<{ traceId: string }>();
+
+/** 12 letters and digits, new for each request. */
+export function newTraceId(): string {
+  let id = '';
+  while (id.length < TRACE_ID_LENGTH) {
+    for (const byte of randomBytes(TRACE_ID_LENGTH)) {
+      // 248 is the largest multiple of 62 in a byte: taking more would make the first letters likelier.
+      if (byte < 248 && id.length < TRACE_ID_LENGTH) id += ALPHABET[byte % 62];
+    }
+  }
+  return id;
+}
+
+export function runWithTrace<T>(traceId: string, work: () => T): T {
+  return storage.run({ traceId }, work);
+}
+
+/** The trace of the request or job that is running; undefined outside of one. */
+export function currentTraceId(): string | undefined {
+  return storage.getStore()?.traceId;
+}

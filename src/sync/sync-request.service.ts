@@ -1,0 +1,58 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
+import type { Refund } from '../refund/refund.entity.js';
+import { RefundQueryService } from '../refund/refund-query.service.js';
+import type { SyncRecord } from '../refund/sync-record.entity.js';
+import { CLOCK, type Clock } from '../shared/clock.js';
+import { SYNC_QUEUE, type SyncJob, type SyncQueue } from './sync-queue.port.js';
+
+export type SyncOutcome =
+  /** Looked at: the records of this look, oldest first (never none), and the refund after it. */
+  | { state: 'done'; records: SyncRecord[]; refund: Refund }
+  /** Somebody else is looking at this very refund right now. */
+  | { state: 'running' }
+  /** The wait ran out; the sync goes on. */
+  | { state: 'goesOn' }
+  /** The look ended without a record: the service itself failed. */
+  | { state: 'broken' };
+
+/** Asks for a look at a refund and waits for its outcome. */
+@Injectable()
+export class SyncRequestService {
+  constructor(
+    @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
+    private readonly refunds: RefundQueryService,
+    @Inject(APP_CONFIG) private readonly config: AppConfig,
+    @Inject(CLOCK) private readonly clock: Clock,
+  ) {}
+
+  /**
+   * The outcome is read from the records, not from the queue: a removed job has none, and a job that ran twice has two.
+   */
+  async request(refundId: string, source: SyncJob['source']): Promise<SyncOutcome> {
+    const before = await this.refunds.newestSyncId(refundId);
+    const submission = await this.queue.submit({ refundId, source });
+    if (submission.state === 'running') return { state: 'running' };
+    const settled = await settledWithin(submission.settled, this.config.syncWaitMs);
+    const records = await this.refunds.syncsAfter(refundId, before);
+    if (records.length === 0 && !settled) return { state: 'goesOn' };
+    const refund = await this.refunds.find(refundId);
+    if (!refund) return { state: 'broken' };
+    if (records.length > 0 && settled) return { state: 'done', records, refund };
+    if (!settled) return { state: 'goesOn' };
+    const leased = refund.leaseUntil !== null && refund.leaseUntil.getTime() > this.clock.now().getTime();
+    return { state: leased ? 'running' : 'broken' };
+  }
+}
+
+async function settledWithin(settled: Promise<void>, waitMs: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), waitMs);
+  });
+  try {
+    return await Promise.race([settled.then(() => true), timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
