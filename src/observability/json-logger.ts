@@ -15,6 +15,15 @@ const SECRET_PATHS = [
   'sign',
 ].flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
 
+/** What Nest says of its own start interests nobody who runs the service. */
+const NEST_INTERNALS: ReadonlySet<unknown> = new Set([
+  'InstanceLoader',
+  'NestApplication',
+  'NestFactory',
+  'RouterExplorer',
+  'RoutesResolver',
+]);
+
 /** Structured logs, one JSON object a line, each with the trace of its request or job. */
 export class JsonLogger implements LoggerService {
   private readonly pino: Pino;
@@ -37,7 +46,7 @@ export class JsonLogger implements LoggerService {
   }
 
   log(message: unknown, ...context: unknown[]): void {
-    this.write('info', message, context);
+    this.write(NEST_INTERNALS.has(context.at(-1)) ? 'debug' : 'info', message, context);
   }
   error(message: unknown, ...context: unknown[]): void {
     this.write('error', message, context);

@@ -196,7 +196,7 @@ function succeed(refund: Refund, observation: SuccessObservation, policy: Decisi
 }
 
 function fail(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date, late: boolean): Decision {
-  const { code, message } = observation.raw;
+  const { code, message } = observation.kind === 'failed' ? observation : observation.raw;
   return {
     effect: 'changed',
     status: 'fail',
