@@ -14,6 +14,7 @@ import { DtoPipe } from './shared/http/dto.pipe.js';
 import { HttpErrorFilter } from './shared/http/http-error.filter.js';
 import { SharedModule } from './shared/shared.module.js';
 import { SignatureModule } from './signature/signature.module.js';
+import { SyncQueueModule } from './sync/sync-queue.module.js';
 import { SyncModule } from './sync/sync.module.js';
 
 /** The only file that knows all modules. */
@@ -30,6 +31,7 @@ export class AppModule {
         SignatureModule,
         GatewayModule,
         RefundModule,
+        SyncQueueModule.forRoot(config),
         SyncModule,
         CallbackModule,
         AdminModule,

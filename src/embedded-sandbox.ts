@@ -52,9 +52,8 @@ export class EmbeddedSandbox {
   /** Accounts for every gateway that the sandbox plays, with the callback address of this service. */
   async accounts(callbackBaseUrl: string): Promise<{ id: string; put: PutGatewayAccount }[]> {
     const response = await fetch(`${this.url}/control/accounts`);
-    const body = (await response.json()) as { items?: SandboxAccount[] } | SandboxAccount[];
-    const accounts = Array.isArray(body) ? body : (body.items ?? []);
-    return accounts.map(({ channel, gateway, config }) => {
+    const { items } = (await response.json()) as { items: SandboxAccount[] };
+    return items.map(({ channel, gateway, config }) => {
       const id = `sandbox-${gateway}`;
       return {
         id,

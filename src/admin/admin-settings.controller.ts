@@ -2,7 +2,7 @@ import { Body, Controller, Get, Param, Put, Req, UseGuards } from '@nestjs/commo
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { GatewayAccountService, type GatewayAccountView } from '../gateway/gateway-account.service.js';
-import { INTERFACE_CODES, type InterfaceCode } from '../merchant/interface-setting.entity.js';
+import { INTERFACE_CODES, type InterfaceCode } from '../merchant/merchant-codes.js';
 import { MerchantAppService, type AppView, type InterfaceSwitches } from '../merchant/merchant-app.service.js';
 import { invalidField, NotFoundError } from '../shared/errors.js';
 import { AdminGuard, actorOf } from './admin.guard.js';

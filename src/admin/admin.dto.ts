@@ -19,7 +19,7 @@ import {
   ValidateNested,
 } from 'class-validator';
 import { CHANNELS } from '../gateway/gateway.port.js';
-import { SIGN_DIALECT_NAMES, type SignDialectName } from '../merchant/merchant-app.entity.js';
+import { SIGN_DIALECT_NAMES, type SignDialectName } from '../merchant/merchant-codes.js';
 import { REFUND_STATUSES, type RefundStatus } from '../refund/refund-status.js';
 import { MERCHANT_NUMBER } from '../refund/refund.dto.js';
 import { toText } from '../shared/http/transforms.js';

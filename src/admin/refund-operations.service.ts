@@ -80,6 +80,8 @@ export class RefundOperations {
     switch (outcome.state) {
       case 'running':
         throw new DomainError('syncRunning', 'a sync of this refund is running');
+      case 'queueAway':
+        throw new DomainError('failed', 'the sync queue is away; the refund will be synced later by itself');
       case 'broken':
         throw new DomainError('internal', 'the service could not finish the sync');
       case 'goesOn':

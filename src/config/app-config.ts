@@ -18,6 +18,8 @@ export interface AppConfig {
   databaseUrl: string | undefined;
   /** Absent: the in-process queue. */
   redisUrl: string | undefined;
+  /** Of all keys of the queue; services with different databases must not share one. */
+  redisPrefix: string;
   role: Role;
   /** 32 bytes. */
   masterKey: Buffer;

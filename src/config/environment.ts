@@ -48,6 +48,7 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     dataDir,
     databaseUrl,
     redisUrl,
+    redisPrefix: redisPrefix(env),
     role: role(env, redisUrl),
     masterKey,
     adminToken,
@@ -131,6 +132,13 @@ function url(env: Environment, name: string, protocols: readonly string[], examp
       example,
     );
   }
+  return value;
+}
+
+function redisPrefix(env: Environment): string {
+  const value = text(env, 'REDIS_PREFIX') ?? 'refund-sync';
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(value))
+    throw new EnvironmentError('REDIS_PREFIX', 'must be 1 to 64 letters, digits, - and _', 'refund-sync');
   return value;
 }
 

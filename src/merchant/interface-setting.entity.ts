@@ -1,7 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-
-export const INTERFACE_CODES = ['syncRefund', 'refund', 'queryRefund'] as const;
-export type InterfaceCode = (typeof INTERFACE_CODES)[number];
+import type { InterfaceCode } from './merchant-codes.js';
 
 /** Switches of one interface for one app. No row means: enabled, requests signed, answers not. */
 @Entity('interface_setting')

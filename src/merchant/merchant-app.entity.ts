@@ -1,8 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { SignType } from '../shared/sign-type.js';
-
-export const SIGN_DIALECT_NAMES = ['daxpay-v2', 'daxpay-v3', 'hmac-body'] as const;
-export type SignDialectName = (typeof SIGN_DIALECT_NAMES)[number];
+import type { SignDialectName } from './merchant-codes.js';
 
 /** A merchant system that calls the API. */
 @Entity('merchant_app')

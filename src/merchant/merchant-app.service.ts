@@ -6,8 +6,9 @@ import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
 import { invalidField, NotFoundError } from '../shared/errors.js';
 import { SecretBox } from '../shared/secret-box.js';
 import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
-import { INTERFACE_CODES, InterfaceSetting, type InterfaceCode } from './interface-setting.entity.js';
-import { MerchantApp, SIGN_DIALECT_NAMES, type SignDialectName } from './merchant-app.entity.js';
+import { InterfaceSetting } from './interface-setting.entity.js';
+import { MerchantApp } from './merchant-app.entity.js';
+import { INTERFACE_CODES, SIGN_DIALECT_NAMES, type InterfaceCode, type SignDialectName } from './merchant-codes.js';
 
 export const DEFAULT_APP_ID = 'default';
 

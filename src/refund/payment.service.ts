@@ -131,7 +131,7 @@ export class PaymentService {
     facts: PaymentFacts,
     accountId: string | null,
   ): Promise<Payment> {
-    const pairs: [string, unknown, unknown][] = [
+    const pairs: [string, string | number | null | undefined, string | number | null | undefined][] = [
       ['channel', facts.channel, stored.channel],
       ['amount', facts.amount, stored.amount],
       ['currency', facts.currency, stored.currency],

@@ -1,7 +1,7 @@
 import { Injectable, SetMetadata, type CanActivate, type ExecutionContext, Inject } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
-import type { InterfaceCode } from '../merchant/interface-setting.entity.js';
+import type { InterfaceCode } from '../merchant/merchant-codes.js';
 import {
   DEFAULT_APP_ID,
   MerchantAppService,

@@ -34,6 +34,7 @@ export class InlineSyncQueue implements SyncQueue {
   }
 
   async submit(job: SyncJob): Promise<Submission> {
+    if (this.stopped) return { state: 'accepted', settled: Promise.resolve() };
     const entry = this.entries.get(job.refundId);
     if (entry?.state === 'running') return { state: 'running' };
     return { state: 'accepted', settled: (entry ? this.bringForward(entry, job) : this.add(job)).settled };
@@ -46,6 +47,8 @@ export class InlineSyncQueue implements SyncQueue {
   async room(): Promise<number> {
     return Math.max(0, MAX_WAITING - this.entries.size);
   }
+
+  async ping(): Promise<void> {}
 
   async stop(): Promise<void> {
     this.stopped = true;

@@ -1,4 +1,4 @@
-import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { DueRefundService } from '../refund/due-refund.service.js';
@@ -16,7 +16,7 @@ const SWEEP = 'sweep';
  * constant at any backlog: it claims only as many as the queue has room for.
  */
 @Injectable()
-export class Sweeper implements OnApplicationBootstrap, OnApplicationShutdown {
+export class Sweeper implements OnApplicationBootstrap {
   private readonly logger = new Logger(Sweeper.name);
   private sweeping: Promise<void> | undefined;
   private stopped = false;
@@ -36,7 +36,8 @@ export class Sweeper implements OnApplicationBootstrap, OnApplicationShutdown {
     );
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** Lets a running sweep end and starts no other. */
+  async stop(): Promise<void> {
     this.stopped = true;
     await this.sweeping;
   }

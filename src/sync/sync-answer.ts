@@ -45,6 +45,11 @@ export function syncAnswerOf(outcome: SyncOutcome, language: Language): SyncAnsw
       throw new DomainError('syncRunning', '');
     case 'goesOn':
       throw failed({ zh: '等待超时，同步在后台继续', en: 'the wait ran out, the sync goes on in the background' });
+    case 'queueAway':
+      throw failed({
+        zh: '同步队列暂时不可用，稍后会自动同步',
+        en: 'the sync queue is away, the refund will be synced later by itself',
+      });
     case 'broken':
       throw failed({ zh: '系统暂时无法完成同步', en: 'the service could not finish the sync' });
     case 'done':

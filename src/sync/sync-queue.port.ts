@@ -17,6 +17,11 @@ export type Submission =
   /** The job waits, or waited already and was brought forward. `settled` resolves when it has been run, however that went. */
   | { state: 'accepted'; settled: Promise<void> };
 
+/** The queue did not answer in time, or refused. Nothing is lost: the sweep finds the refund again. */
+export class QueueUnavailable extends Error {
+  override readonly name = 'QueueUnavailable';
+}
+
 export type SyncHandler = (job: SyncJob) => Promise<void>;
 
 /**
@@ -26,12 +31,14 @@ export type SyncHandler = (job: SyncJob) => Promise<void>;
 export interface SyncQueue {
   /** Called once, before anything is submitted. */
   start(handler: SyncHandler): Promise<void>;
-  /** For somebody who waits. */
+  /** For somebody who waits. @throws QueueUnavailable */
   submit(job: SyncJob): Promise<Submission>;
-  /** For hints and the sweep: refunds that wait or run already are left as they are. */
+  /** For hints and the sweep: refunds that wait or run already are left as they are. @throws QueueUnavailable */
   submitMany(jobs: readonly SyncJob[]): Promise<void>;
   /** How many more jobs the sweep should add now; bounds memory at any backlog. */
   room(): Promise<number>;
+  /** @throws QueueUnavailable when the queue cannot take jobs now. */
+  ping(): Promise<void>;
   /** Takes no more jobs and waits for the running ones. */
   stop(): Promise<void>;
 }

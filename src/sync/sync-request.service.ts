@@ -4,7 +4,7 @@ import type { Refund } from '../refund/refund.entity.js';
 import { RefundQueryService } from '../refund/refund-query.service.js';
 import type { SyncRecord } from '../refund/sync-record.entity.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
-import { SYNC_QUEUE, type SyncJob, type SyncQueue } from './sync-queue.port.js';
+import { QueueUnavailable, SYNC_QUEUE, type Submission, type SyncJob, type SyncQueue } from './sync-queue.port.js';
 
 export type SyncOutcome =
   /** Looked at: the records of this look, oldest first (never none), and the refund after it. */
@@ -13,6 +13,8 @@ export type SyncOutcome =
   | { state: 'running' }
   /** The wait ran out; the sync goes on. */
   | { state: 'goesOn' }
+  /** The queue takes no jobs now. */
+  | { state: 'queueAway' }
   /** The look ended without a record: the service itself failed. */
   | { state: 'broken' };
 
@@ -31,7 +33,8 @@ export class SyncRequestService {
    */
   async request(refundId: string, source: SyncJob['source']): Promise<SyncOutcome> {
     const before = await this.refunds.newestSyncId(refundId);
-    const submission = await this.queue.submit({ refundId, source });
+    const submission = await this.submit({ refundId, source });
+    if (submission === 'queueAway') return { state: 'queueAway' };
     if (submission.state === 'running') return { state: 'running' };
     const settled = await settledWithin(submission.settled, this.config.syncWaitMs);
     const records = await this.refunds.syncsAfter(refundId, before);
@@ -42,6 +45,15 @@ export class SyncRequestService {
     if (!settled) return { state: 'goesOn' };
     const leased = refund.leaseUntil !== null && refund.leaseUntil.getTime() > this.clock.now().getTime();
     return { state: leased ? 'running' : 'broken' };
+  }
+
+  private async submit(job: SyncJob): Promise<Submission | 'queueAway'> {
+    try {
+      return await this.queue.submit(job);
+    } catch (error) {
+      if (error instanceof QueueUnavailable) return 'queueAway';
+      throw error;
+    }
   }
 }
 

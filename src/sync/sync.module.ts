@@ -1,11 +1,9 @@
-import { Inject, Logger, Module, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import { Inject, Module, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
-import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { newTraceId, runWithTrace } from '../shared/trace.js';
 import { SignatureModule } from '../signature/signature.module.js';
-import { InlineSyncQueue } from './inline.sync-queue.js';
 import { Sweeper } from './sweeper.js';
 import { SyncController } from './sync.controller.js';
 import { SyncGateway } from './sync-gateway.service.js';
@@ -16,31 +14,17 @@ import { SyncService } from './sync.service.js';
 @Module({
   imports: [ScheduleModule.forRoot(), GatewayModule, RefundModule, SignatureModule],
   controllers: [SyncController],
-  providers: [
-    {
-      provide: SYNC_QUEUE,
-      inject: [APP_CONFIG],
-      useFactory: (config: AppConfig): SyncQueue => {
-        const logger = new Logger('SyncQueue');
-        return new InlineSyncQueue(config.syncConcurrency, (refundId, error) =>
-          logger.error({ msg: 'a sync failed inside the service; the refund keeps its next look', refundId, error }),
-        );
-      },
-    },
-    Sweeper,
-    SyncGateway,
-    SyncRequestService,
-    SyncService,
-  ],
-  exports: [SYNC_QUEUE, Sweeper, SyncRequestService, SyncService],
+  providers: [Sweeper, SyncGateway, SyncRequestService, SyncService],
+  exports: [Sweeper, SyncRequestService, SyncService],
 })
-export class SyncModule implements OnModuleInit, OnApplicationShutdown {
+export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(
     @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
     private readonly syncs: SyncService,
+    private readonly sweeper: Sweeper,
   ) {}
 
-  async onModuleInit(): Promise<void> {
+  async onApplicationBootstrap(): Promise<void> {
     // Each job has a trace of its own: it outlives the request that asked for it, and the sweep has none.
     await this.queue.start((job) =>
       runWithTrace(newTraceId(), async () => {
@@ -49,7 +33,9 @@ export class SyncModule implements OnModuleInit, OnApplicationShutdown {
     );
   }
 
-  async onApplicationShutdown(): Promise<void> {
+  /** Before the database closes: running syncs finish and write what they learned. */
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.sweeper.stop();
     await this.queue.stop();
   }
 }

@@ -15,7 +15,7 @@ import type { Clock } from '../../src/shared/clock.js';
 import { Sweeper } from '../../src/sync/sweeper.js';
 import { SyncService } from '../../src/sync/sync.service.js';
 import { MerchantClient } from './merchant-client.js';
-import { testDatabase } from './test-database.js';
+import { testDatabase, type TestDatabase } from './test-database.js';
 
 export const SIGN_SECRET = '123456';
 export const ADMIN_TOKEN = 'admin-token-of-the-tests';
@@ -27,6 +27,8 @@ export interface StartOptions {
   env?: Record<string, string>;
   /** Share one sandbox between services; else each has its own. */
   sandbox?: Sandbox;
+  /** Share one database; whoever made it drops it. */
+  database?: TestDatabase;
 }
 
 /** The service as it runs in production, on a database of its own, with a sandbox of its own. */
@@ -55,7 +57,7 @@ const NEVER_MS = '3600000';
 
 export async function startService(options: StartOptions = {}): Promise<TestService> {
   const dataDir = mkdtempSync(join(tmpdir(), 'refund-sync-test-'));
-  const database = await testDatabase();
+  const database = options.database ?? (await testDatabase());
   const sandbox = options.sandbox ?? (await createSandbox());
   const { config } = loadEnvironment({
     DATA_DIR: dataDir,
@@ -115,7 +117,7 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
     close: async () => {
       await app.close();
       if (!options.sandbox) await sandbox.close();
-      await database.drop();
+      if (!options.database) await database.drop();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };

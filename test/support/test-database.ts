@@ -10,8 +10,8 @@ export interface TestDatabase {
 const SERVER_URL = process.env.TEST_MYSQL_URL ?? 'mysql://root@127.0.0.1:3306';
 
 /** SQLite, or with TEST_DATABASE=mysql a database of its own on the MySQL or MariaDB server at TEST_MYSQL_URL. */
-export async function testDatabase(): Promise<TestDatabase> {
-  if (process.env.TEST_DATABASE !== 'mysql') return { env: {}, drop: () => Promise.resolve() };
+export async function testDatabase(kind = process.env.TEST_DATABASE): Promise<TestDatabase> {
+  if (kind !== 'mysql') return { env: {}, drop: () => Promise.resolve() };
   const name = `refund_sync_test_${process.pid}_${randomBytes(4).toString('hex')}`;
   await onServer(`CREATE DATABASE ${name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`);
   return {

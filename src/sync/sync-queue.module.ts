@@ -1,0 +1,71 @@
+import { BullModule, getQueueToken } from '@nestjs/bull';
+import { Logger, Module, type DynamicModule } from '@nestjs/common';
+import type { Queue } from 'bull';
+import { Redis } from 'ioredis';
+import type { AppConfig } from '../config/app-config.js';
+import { BULL_QUEUE, BullSyncQueue } from './bull.sync-queue.js';
+import { InlineSyncQueue } from './inline.sync-queue.js';
+import { SYNC_QUEUE, type SyncJob, type SyncQueue } from './sync-queue.port.js';
+
+const RECONNECT_MAX_MS = 1_000;
+
+/** The queue: Bull where there is a Redis, else in this process. */
+@Module({})
+export class SyncQueueModule {
+  static forRoot(config: AppConfig): DynamicModule {
+    const { redisUrl } = config;
+    const bull =
+      redisUrl === undefined
+        ? []
+        : [bullRoot(redisUrl, config.redisPrefix), BullModule.registerQueue({ name: BULL_QUEUE })];
+    return {
+      module: SyncQueueModule,
+      global: true,
+      imports: bull,
+      providers: [
+        redisUrl === undefined
+          ? { provide: SYNC_QUEUE, useFactory: () => inlineQueue(config) }
+          : {
+              provide: SYNC_QUEUE,
+              useFactory: (queue: Queue<SyncJob>) => bullQueue(config, queue),
+              inject: [getQueueToken(BULL_QUEUE)],
+            },
+      ],
+      exports: [SYNC_QUEUE],
+    };
+  }
+}
+
+function inlineQueue(config: AppConfig): SyncQueue {
+  const logger = new Logger('SyncQueue');
+  return new InlineSyncQueue(config.syncConcurrency, (refundId, error) =>
+    logger.error({ msg: 'a sync failed inside the service; the refund keeps its next look', refundId, error }),
+  );
+}
+
+function bullQueue(config: AppConfig, queue: Queue<SyncJob>): SyncQueue {
+  const logger = new Logger('SyncQueue');
+  return new BullSyncQueue(queue, {
+    concurrency: config.role === 'api' ? 0 : config.syncConcurrency,
+    onError: (what, error) => logger.error({ msg: 'queue error; the database keeps every next look', what, error }),
+  });
+}
+
+function bullRoot(redisUrl: string, prefix: string): DynamicModule {
+  const retryStrategy = (times: number): number => Math.min(times * 100, RECONNECT_MAX_MS);
+  return BullModule.forRoot({
+    // In braces, so that all keys of the queue live in one slot of a Redis Cluster.
+    prefix: `{${prefix}}`,
+    createClient: (type) =>
+      type === 'client'
+        ? new Redis(redisUrl, { retryStrategy, maxRetriesPerRequest: null })
+        : new Redis(redisUrl, { retryStrategy, maxRetriesPerRequest: null, enableReadyCheck: false }),
+    settings: {
+      lockDuration: 30_000,
+      stalledInterval: 15_000,
+      maxStalledCount: 2,
+      guardInterval: 5_000,
+      drainDelay: 5,
+    },
+  });
+}
