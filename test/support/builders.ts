@@ -62,3 +62,27 @@ export async function stuckRefund(service: TestService, options: StuckRefundOpti
     throw new Error(`not registered: ${registered.httpStatus} ${registered.body.detail}`);
   return { id: registered.body.id, refundNo, businessNo, paymentId: registered.body.payment.id };
 }
+
+export interface KnownPayment {
+  id: string;
+  businessNo: string;
+}
+
+/** A payment that POST /unipay/refund can refund; the gateway knows it with the same amount. */
+export async function knownPayment(
+  service: TestService,
+  options: { amount?: number; channel?: string; appId?: string; currency?: string } = {},
+): Promise<KnownPayment> {
+  const { amount = 1000, channel = 'wechat_pay', ...more } = options;
+  const businessNo = uniqueNo('PAYMENT');
+  if (channel === 'wechat_pay')
+    await service.control('/control/payments', { channel, outTradeNo: businessNo, amount, currency: 'CNY' });
+  const { httpStatus, body } = await service.admin<{ id: string; detail?: string }>('POST', '/admin/payments', {
+    businessNo,
+    channel,
+    amount,
+    ...more,
+  });
+  if (httpStatus !== 201) throw new Error(`payment not registered: ${httpStatus} ${body.detail}`);
+  return { id: body.id, businessNo };
+}

@@ -35,6 +35,8 @@ export interface StartOptions {
 export interface TestService {
   app: NestFastifyApplication;
   url: string;
+  /** Where SQLite and the generated keys are. */
+  dataDir: string;
   sandbox: Sandbox;
   merchant: MerchantClient;
   db: Db;
@@ -87,6 +89,7 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
   return {
     app,
     url,
+    dataDir,
     sandbox,
     merchant: new MerchantClient(url, SIGN_SECRET),
     db,
