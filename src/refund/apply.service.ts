@@ -1,7 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { EntityManager, QueryDeepPartialEntity } from 'typeorm';
+import { In, type EntityManager } from 'typeorm';
+import { insertRows, selectByIds, updateVersioned } from '../database/bulk.js';
 import { Db } from '../database/db.js';
 import type { RawAnswer } from '../gateway/observation.js';
+import { Batcher } from '../shared/batcher.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { IdGenerator } from '../shared/ids.js';
 import { currentTraceId } from '../shared/trace.js';
@@ -9,7 +11,7 @@ import { decide, type DecideInput, type Decision, type DecisionPolicy, type Refu
 import { Notification, type NotificationSnapshot } from './notification.entity.js';
 import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
-import { isEnd, visibleStatus, type PaymentStatus } from './refund-status.js';
+import { isEnd, visibleStatus, type PaymentStatus, type RefundStatus } from './refund-status.js';
 import { RepairRecord } from './repair-record.entity.js';
 import { SyncRecord, type SyncSource } from './sync-record.entity.js';
 
@@ -23,6 +25,8 @@ export interface ApplyContext {
   leaseToken?: string;
   /** Gives the lease back with the same commit. */
   releaseLease?: boolean;
+  /** Default: the trace that is running. */
+  traceId?: string | null;
 }
 
 export interface Applied {
@@ -37,115 +41,181 @@ export class BalanceViolation extends Error {
   override readonly name = 'BalanceViolation';
 }
 
+/** One answer to be applied. */
+export interface ApplyItem {
+  refundId: string;
+  paymentId: string;
+  input: DecideInput;
+  context: ApplyContext;
+}
+
+/** What a decision makes of one refund, in memory; written together with the others of its round. */
+interface Judged extends Applied {
+  readVersion: number;
+  repairs: RepairRecord[];
+  notification: Notification | undefined;
+}
+
+/** How a payment moves in one round: the sums of what its refunds do. */
+interface PaymentMove {
+  payment: Payment;
+  balanceDelta: number;
+  overDelta: number;
+  refundedDelta: number;
+}
+
+/** The columns of a refund that apply() may write. */
+const WRITTEN_COLUMNS = [
+  ...([
+    'status',
+    'reserved',
+    'nextSyncAt',
+    'syncAttempts',
+    'version',
+    'statusChangedAt',
+    'leaseUntil',
+    'leaseToken',
+  ] as const),
+  ...([
+    'gatewayRefundNo',
+    'refundTime',
+    'errorCode',
+    'errorMsg',
+    'createState',
+    'notFoundSince',
+    'notFoundCount',
+  ] as const),
+  ...(['statusBeforeReview', 'reviewReason', 'lastEvidence'] as const),
+];
+
+/** Answers of many refunds that come in at the same time share a commit; more than this would hold locks too long. */
+const MAX_BATCH = 64;
+
 /**
  * The only writer of a refund's status.
  *
- * One short transaction: payment and refund are locked (always in this order), decide() judges the locked rows, and
- * balance, refund, sync record, repair records and outbox row are written together or not at all. It never runs while a
- * gateway call is open.
+ * One short transaction: payments and refunds are locked (always in this order, each in the order of ids), decide() judges the
+ * locked rows, and balance, refund, sync record, repair records and outbox row are written together or not at all. It never runs
+ * while a gateway call is open. Answers that arrive while a transaction is running go together in the next one; when that fails, each
+ * is applied alone.
  */
 @Injectable()
 export class ApplyService {
+  private readonly batcher: Batcher<ApplyItem, Applied>;
+
   constructor(
     private readonly db: Db,
     private readonly ids: IdGenerator,
     @Inject(CLOCK) private readonly clock: Clock,
-  ) {}
+  ) {
+    this.batcher = new Batcher(
+      (items) => this.applyTogether(items),
+      // SQLite has one writer; on MySQL one round may wait for its commit while the next is judged.
+      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 4 : 1 },
+      // The second answer for a refund is judged by what the first made of the row.
+      ({ refundId }) => refundId,
+    );
+  }
 
   async apply(refundId: string, paymentId: string, input: DecideInput, context: ApplyContext): Promise<Applied> {
-    // A gateway refund number that another refund took between look and write shows as a duplicate: the second run sees it.
-    return this.db.transaction((manager) => this.applyWithin(manager, refundId, paymentId, input, context), {
-      retryDuplicates: true,
-    });
+    const traced = { ...context, traceId: context.traceId ?? currentTraceId() ?? null };
+    return this.batcher.submit({ refundId, paymentId, input, context: traced });
   }
 
   /** For callers that already are in a transaction and insert the refund in it. */
-  async applyWithin(
-    manager: EntityManager,
-    refundId: string,
-    paymentId: string,
-    input: DecideInput,
-    context: ApplyContext,
-  ): Promise<Applied> {
-    const payment = await this.db
-      .forUpdate(manager.createQueryBuilder(Payment, 'payment').where('payment.id = :paymentId', { paymentId }))
-      .getOneOrFail();
-    const refund = await this.db
-      .forUpdate(manager.createQueryBuilder(Refund, 'refund').where('refund.id = :refundId', { refundId }))
-      .getOneOrFail();
-    const now = this.clock.now();
-    const leaseLost = context.leaseToken !== undefined && refund.leaseToken !== context.leaseToken;
-    const facts: RefundFacts = {
-      refund,
-      refundableBalance: payment.refundableBalance,
-      gatewayRefundNoTaken: await isGatewayRefundNoTaken(manager, refund, input),
-    };
-    const decision = leaseLost ? superseded(refund) : decide(facts, input, context.policy, now);
-    const repairNo = decision.status === refund.status ? null : this.ids.next();
-    const record = this.recordOf(refund, input, decision, context, repairNo, now);
-    const before = { ...refund };
-
-    await this.writeRefund(manager, refund, input, decision, context, leaseLost, now);
-    await manager.insert(SyncRecord, record as QueryDeepPartialEntity<SyncRecord>);
-    if (repairNo !== null) {
-      const after = await this.writePayment(manager, payment, before, decision);
-      await this.writeRepairs(manager, { before, payment, after, decision, repairNo, record, now });
-      if (isEnd(decision.status)) await this.writeOutbox(manager, refund, repairNo, now);
-    }
-    return { decision, record, refund };
+  async applyWithin(manager: EntityManager, item: ApplyItem): Promise<Applied> {
+    const [applied] = await this.applyAll(manager, [item]);
+    if (!applied) throw new Error('apply() answered nothing');
+    return applied;
   }
 
-  private async writeRefund(
-    manager: EntityManager,
-    refund: Refund,
-    input: DecideInput,
-    decision: Decision,
-    context: ApplyContext,
-    leaseLost: boolean,
-    now: Date,
-  ): Promise<void> {
+  private applyTogether(items: readonly ApplyItem[]): Promise<Applied[]> {
+    // Alone, a gateway refund number that another refund took between look and write shows as a duplicate: the second run sees it.
+    return this.db.transaction((manager) => this.applyAll(manager, items), { retryDuplicates: items.length === 1 });
+  }
+
+  private async applyAll(manager: EntityManager, items: readonly ApplyItem[]): Promise<Applied[]> {
+    const payments = await selectByIds(manager, Payment, distinct(items.map(({ paymentId }) => paymentId)), {
+      forUpdate: true,
+    });
+    const refunds = await selectByIds(manager, Refund, distinct(items.map(({ refundId }) => refundId)), {
+      forUpdate: true,
+    });
+    const takenNumbers = await takenGatewayRefundNos(manager, items, refunds);
+    const now = this.clock.now();
+    const moves = new Map<string, PaymentMove>();
+    for (const [id, payment] of payments) moves.set(id, { payment, balanceDelta: 0, overDelta: 0, refundedDelta: 0 });
+
+    const judged = items.map((item) => {
+      const refund = refunds.get(item.refundId);
+      const move = moves.get(item.paymentId);
+      if (!refund || !move || refund.paymentId !== item.paymentId)
+        throw new Error(`refund ${item.refundId} of payment ${item.paymentId} is gone`);
+      return this.judge(item, refund, move, takenNumbers.has(item.refundId), now);
+    });
+
+    const written = await updateVersioned(
+      manager,
+      Refund,
+      WRITTEN_COLUMNS,
+      judged.map(({ refund, readVersion }) => ({ row: refund, readVersion })),
+    );
+    if (written !== judged.length) throw new Error(`${judged.length - written} refunds changed under their lock`);
+    await insertRows(
+      manager,
+      SyncRecord,
+      judged.map(({ record }) => record),
+    );
+    for (const move of moves.values()) await this.writePayment(manager, move);
+    await insertRows(
+      manager,
+      RepairRecord,
+      judged.flatMap(({ repairs }) => repairs),
+    );
+    await insertRows(
+      manager,
+      Notification,
+      judged.flatMap(({ notification }) => (notification ? [notification] : [])),
+    );
+    return judged;
+  }
+
+  /** Decides, and changes the rows in memory. */
+  private judge(item: ApplyItem, refund: Refund, move: PaymentMove, gatewayRefundNoTaken: boolean, now: Date): Judged {
+    const { input, context } = item;
+    const leaseLost = context.leaseToken !== undefined && refund.leaseToken !== context.leaseToken;
+    const facts: RefundFacts = { refund, refundableBalance: move.payment.refundableBalance, gatewayRefundNoTaken };
+    const decision = leaseLost ? leaseLostDecision(refund) : decide(facts, input, context.policy, now);
     const changed = decision.status !== refund.status;
-    const set: Partial<Refund> = {
-      ...decision.patch,
+    const repairNo = changed ? this.ids.next() : null;
+    const record = this.recordOf(item, refund, decision, repairNo, now);
+    const before = { status: refund.status, reserved: refund.reserved };
+    const readVersion = refund.version;
+
+    Object.assign(refund, decision.patch, {
       status: decision.status,
       reserved: decision.reserved,
       nextSyncAt: decision.nextSyncAt,
       syncAttempts: refund.syncAttempts + (input.via === 'query' ? 1 : 0),
       version: changed ? refund.version + 1 : refund.version,
       statusChangedAt: changed ? now : refund.statusChangedAt,
-    };
-    if (context.releaseLease === true && !leaseLost) Object.assign(set, { leaseUntil: null, leaseToken: null });
-    const written = await manager.update(Refund, { id: refund.id, version: refund.version }, set);
-    if (written.affected !== 1) throw new Error(`refund ${refund.id} changed under its lock`);
-    Object.assign(refund, set);
+      ...(context.releaseLease === true && !leaseLost ? { leaseUntil: null, leaseToken: null } : {}),
+    } satisfies Partial<Refund>);
+
+    if (repairNo === null) return { decision, record, refund, readVersion, repairs: [], notification: undefined };
+    const paymentBefore = { status: move.payment.status, balance: move.payment.refundableBalance };
+    movePayment(move, refund, before);
+    const repairs = this.repairsOf(record, refund, before.status, move.payment, paymentBefore, repairNo, now);
+    const notification = isEnd(decision.status) ? this.notificationOf(refund, repairNo, now) : undefined;
+    return { decision, record, refund, readVersion, repairs, notification };
   }
 
+  /** Relative and guarded, although the row is locked: no arithmetic of ours can make a balance negative. */
   private async writePayment(
     manager: EntityManager,
-    payment: Payment,
-    before: Refund,
-    decision: Decision,
-  ): Promise<Payment> {
-    const { amount } = before;
-    let balanceDelta = 0;
-    let overDelta = 0;
-    if (before.reserved && !decision.reserved) {
-      // What comes back first pays what was refunded beyond the payment.
-      overDelta = -Math.min(payment.overRefunded, amount);
-      balanceDelta = amount + overDelta;
-    } else if (!before.reserved && decision.reserved) {
-      balanceDelta = -amount;
-    }
-    const refundedDelta = (decision.status === 'success' ? amount : 0) - (before.status === 'success' ? amount : 0);
-    const refundedAmount = payment.refundedAmount + refundedDelta;
-    const after = {
-      ...payment,
-      refundableBalance: payment.refundableBalance + balanceDelta,
-      overRefunded: payment.overRefunded + overDelta,
-      refundedAmount,
-      status: paymentStatus(refundedAmount, payment.amount),
-      version: payment.version + 1,
-    };
+    { payment, balanceDelta, overDelta, refundedDelta }: PaymentMove,
+  ): Promise<void> {
+    if (balanceDelta === 0 && overDelta === 0 && refundedDelta === 0) return;
     const written = await manager
       .createQueryBuilder()
       .update(Payment)
@@ -153,7 +223,7 @@ export class ApplyService {
         refundableBalance: () => `refundableBalance + (${balanceDelta})`,
         overRefunded: () => `overRefunded + (${overDelta})`,
         refundedAmount: () => `refundedAmount + (${refundedDelta})`,
-        status: after.status,
+        status: payment.status,
         version: () => 'version + 1',
       })
       .where('id = :id AND refundableBalance + (:balanceDelta) >= 0 AND overRefunded + (:overDelta) >= 0', {
@@ -164,57 +234,52 @@ export class ApplyService {
       .execute();
     if (written.affected !== 1)
       throw new BalanceViolation(`payment ${payment.id}: the balance does not allow a change of ${balanceDelta}`);
-    return after;
   }
 
-  private async writeRepairs(
-    manager: EntityManager,
-    change: {
-      before: Refund;
-      payment: Payment;
-      after: Payment;
-      decision: Decision;
-      repairNo: string;
-      record: SyncRecord;
-      now: Date;
-    },
-  ): Promise<void> {
-    const { before, payment, after, decision, repairNo, record, now } = change;
+  private repairsOf(
+    record: SyncRecord,
+    refund: Refund,
+    statusBefore: RefundStatus,
+    payment: Payment,
+    paymentBefore: { status: PaymentStatus; balance: number },
+    repairNo: string,
+    now: Date,
+  ): RepairRecord[] {
     const common = {
       repairNo,
-      refundId: before.id,
+      refundId: refund.id,
       source: record.source,
-      balanceBefore: payment.refundableBalance,
-      balanceAfter: after.refundableBalance,
-      explanation: decision.explanation,
+      balanceBefore: paymentBefore.balance,
+      balanceAfter: payment.refundableBalance,
+      explanation: record.explanation,
       syncRecordId: record.id,
       createdAt: now,
       seq: null,
       hash: null,
       prevHash: null,
     };
-    await manager.insert(RepairRecord, [
+    return [
       {
         ...common,
         id: this.ids.next(),
         target: 'refund',
-        targetId: before.id,
-        statusBefore: before.status,
-        statusAfter: decision.status,
+        targetId: refund.id,
+        statusBefore,
+        statusAfter: refund.status,
       },
       {
         ...common,
         id: this.ids.next(),
         target: 'payment',
         targetId: payment.id,
-        statusBefore: payment.status,
-        statusAfter: after.status,
+        statusBefore: paymentBefore.status,
+        statusAfter: payment.status,
       },
-    ]);
+    ];
   }
 
-  private async writeOutbox(manager: EntityManager, refund: Refund, repairNo: string, now: Date): Promise<void> {
-    await manager.insert(Notification, {
+  private notificationOf(refund: Refund, repairNo: string, now: Date): Notification {
+    return {
       id: this.ids.next(),
       appId: refund.appId,
       refundId: refund.id,
@@ -226,14 +291,13 @@ export class ApplyService {
       attempts: 0,
       nextAttemptAt: refund.notify ? now : null,
       createdAt: now,
-    });
+    };
   }
 
   private recordOf(
+    { input, context }: ApplyItem,
     refund: Refund,
-    input: DecideInput,
     decision: Decision,
-    context: ApplyContext,
     repairNo: string | null,
     now: Date,
   ): SyncRecord {
@@ -242,7 +306,7 @@ export class ApplyService {
       refundId: refund.id,
       source: context.source,
       operation: input.via,
-      traceId: currentTraceId() ?? null,
+      traceId: context.traceId ?? currentTraceId() ?? null,
       startedAt: context.startedAt,
       finishedAt: now,
       result: input.kind === 'observation' ? input.observation.kind : 'error',
@@ -258,7 +322,30 @@ export class ApplyService {
   }
 }
 
-function superseded(refund: Refund): Decision {
+/** What a change of one refund does to its payment. */
+function movePayment(move: PaymentMove, refund: Refund, before: { status: RefundStatus; reserved: boolean }): void {
+  const { payment } = move;
+  let overDelta = 0;
+  let balanceDelta = 0;
+  if (before.reserved && !refund.reserved) {
+    // What comes back first pays what was refunded beyond the payment.
+    overDelta = -Math.min(payment.overRefunded, refund.amount);
+    balanceDelta = refund.amount + overDelta;
+  } else if (!before.reserved && refund.reserved) {
+    balanceDelta = -refund.amount;
+  }
+  const refundedDelta =
+    (refund.status === 'success' ? refund.amount : 0) - (before.status === 'success' ? refund.amount : 0);
+  move.balanceDelta += balanceDelta;
+  move.overDelta += overDelta;
+  move.refundedDelta += refundedDelta;
+  payment.refundableBalance += balanceDelta;
+  payment.overRefunded += overDelta;
+  payment.refundedAmount += refundedDelta;
+  payment.status = paymentStatus(payment.refundedAmount, payment.amount);
+}
+
+function leaseLostDecision(refund: Refund): Decision {
   return {
     effect: 'superseded',
     status: refund.status,
@@ -272,16 +359,44 @@ function superseded(refund: Refund): Decision {
   };
 }
 
-async function isGatewayRefundNoTaken(manager: EntityManager, refund: Refund, input: DecideInput): Promise<boolean> {
-  if (input.kind !== 'observation' || refund.gatewayRefundNo !== null || refund.gatewayAccountId === null) return false;
-  const { observation } = input;
-  const answered = 'gatewayRefundNo' in observation ? observation.gatewayRefundNo : null;
-  if (answered === null) return false;
-  const other = await manager.findOne(Refund, {
-    select: { id: true },
-    where: { gatewayAccountId: refund.gatewayAccountId, gatewayRefundNo: answered },
+/** Refunds whose answer names a gateway refund number that another refund of the account carries, or that this round gives to another. */
+async function takenGatewayRefundNos(
+  manager: EntityManager,
+  items: readonly ApplyItem[],
+  refunds: ReadonlyMap<string, Refund>,
+): Promise<Set<string>> {
+  const asked = items.flatMap(({ refundId, input }) => {
+    const refund = refunds.get(refundId);
+    if (input.kind !== 'observation' || !refund?.gatewayAccountId || refund.gatewayRefundNo !== null) return [];
+    const { observation } = input;
+    const gatewayRefundNo = 'gatewayRefundNo' in observation ? observation.gatewayRefundNo : null;
+    return gatewayRefundNo === null ? [] : [{ refundId, gatewayAccountId: refund.gatewayAccountId, gatewayRefundNo }];
   });
-  return other !== null && other.id !== refund.id;
+  if (asked.length === 0) return new Set();
+  const holders = await manager.find(Refund, {
+    select: { id: true, gatewayAccountId: true, gatewayRefundNo: true },
+    where: distinct(asked.map(({ gatewayAccountId }) => gatewayAccountId)).map((gatewayAccountId) => ({
+      gatewayAccountId,
+      gatewayRefundNo: In(
+        asked.filter((one) => one.gatewayAccountId === gatewayAccountId).map((one) => one.gatewayRefundNo),
+      ),
+    })),
+  });
+  const holderOf = new Map(
+    holders.map((holder) => [`${holder.gatewayAccountId} ${holder.gatewayRefundNo}`, holder.id]),
+  );
+  const taken = new Set<string>();
+  for (const { refundId, gatewayAccountId, gatewayRefundNo } of asked) {
+    const key = `${gatewayAccountId} ${gatewayRefundNo}`;
+    const holder = holderOf.get(key);
+    if (holder === undefined) holderOf.set(key, refundId);
+    else if (holder !== refundId) taken.add(refundId);
+  }
+  return taken;
+}
+
+function distinct(values: readonly string[]): string[] {
+  return [...new Set(values)];
 }
 
 export function paymentStatus(refundedAmount: number, amount: number): PaymentStatus {

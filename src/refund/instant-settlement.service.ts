@@ -31,18 +31,17 @@ export class InstantSettlement {
       identity: {},
       raw: { code: 'SETTLED_AT_ONCE', message: `${refund.channel} settles at once`, body: {} },
     };
-    const applied = await this.applyService.applyWithin(
-      manager,
-      refund.id,
-      payment.id,
-      { kind: 'observation', via: 'create', observation, askedAtVersion: refund.version },
-      {
+    const applied = await this.applyService.applyWithin(manager, {
+      refundId: refund.id,
+      paymentId: payment.id,
+      input: { kind: 'observation', via: 'create', observation, askedAtVersion: refund.version },
+      context: {
         source,
         policy: this.policies.forInstantChannel(),
         startedAt: refund.registeredAt,
         answer: observation.raw,
       },
-    );
+    });
     return { refund: applied.refund, payment: await manager.findOneByOrFail(Payment, { id: payment.id }) };
   }
 }
