@@ -5,7 +5,9 @@ import { CallbackModule } from './callback/callback.module.js';
 import type { AppConfig } from './config/app-config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
+import { BuiltInGatewaysModule } from './gateway/built-in-gateways.module.js';
 import { GatewayModule } from './gateway/gateway.module.js';
+import type { RefundGateway } from './gateway/gateway.port.js';
 import { MerchantModule } from './merchant/merchant.module.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RefundModule } from './refund/refund.module.js';
@@ -17,10 +19,16 @@ import { SignatureModule } from './signature/signature.module.js';
 import { SyncQueueModule } from './sync/sync-queue.module.js';
 import { SyncModule } from './sync/sync.module.js';
 
+/** What tests and benchmarks put in place of the real thing. */
+export interface Replacements {
+  clock?: Clock;
+  gateways?: readonly RefundGateway[];
+}
+
 /** The only file that knows all modules. */
 @Module({})
 export class AppModule {
-  static forRoot(config: AppConfig, clock?: Clock): DynamicModule {
+  static forRoot(config: AppConfig, { clock, gateways }: Replacements = {}): DynamicModule {
     return {
       module: AppModule,
       imports: [
@@ -29,6 +37,7 @@ export class AppModule {
         DatabaseModule,
         MerchantModule,
         SignatureModule,
+        BuiltInGatewaysModule.forRoot(gateways),
         GatewayModule,
         RefundModule,
         SyncQueueModule.forRoot(config),

@@ -2,12 +2,13 @@ import helmet from '@fastify/helmet';
 import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { AppModule } from './app.module.js';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppModule, type Replacements } from './app.module.js';
 import type { AppConfig } from './config/app-config.js';
 import { Db } from './database/db.js';
 import { MerchantAppService } from './merchant/merchant-app.service.js';
 import { openApiDocument, serveDocs } from './observability/docs.js';
-import type { Clock } from './shared/clock.js';
+import { HttpErrorFilter } from './shared/http/http-error.filter.js';
 import { BODY_LIMIT_BYTES, prepareHttp } from './shared/http/http-surface.js';
 
 export interface CreatedApp {
@@ -19,19 +20,26 @@ export interface CreatedApp {
 /**
  * The whole service, not yet listening: schema up to date, first app made.
  *
- * @param clock for tests; default the system's.
+ * @param replacements for tests and benchmarks.
  */
-export async function createApp(config: AppConfig, logger: LoggerService | false, clock?: Clock): Promise<CreatedApp> {
+export async function createApp(
+  config: AppConfig,
+  logger: LoggerService | false,
+  replacements?: Replacements,
+): Promise<CreatedApp> {
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT_BYTES,
     // The real client of the merchant API doubles the leading slash when its base URL ends in one.
     routerOptions: { ignoreDuplicateSlashes: true },
+    // A path that cannot be decoded reaches no route and no filter.
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
+      new HttpErrorFilter().answer(error, request, reply),
     requestTimeout: 30_000,
     forceCloseConnections: 'idle',
   });
   const fastify = adapter.getInstance();
   prepareHttp(fastify);
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, clock), adapter, {
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, replacements), adapter, {
     logger,
     bodyParser: false,
     abortOnError: false,
