@@ -85,8 +85,9 @@ export class AdminSettingsController {
     @Body() body: PutGatewayAccountDto,
   ): Promise<GatewayAccountView> {
     const before = (await this.accounts.find(id)) ?? null;
-    const { appId, channel, name, config, enabled, notFoundPolicy } = body;
-    const after = await this.accounts.put(id, { appId, channel, name, config, enabled, notFoundPolicy });
+    const { appId, channel, name, config, enabled, notFoundPolicy, ratePerSecond, maxConcurrency } = body;
+    const limits = { ratePerSecond, maxConcurrency };
+    const after = await this.accounts.put(id, { appId, channel, name, config, enabled, notFoundPolicy, ...limits });
     await this.audit.record({
       actor: actorOf(request),
       action: 'gatewayAccount.put',

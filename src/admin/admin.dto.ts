@@ -42,10 +42,14 @@ function IsCurrency() {
   });
 }
 
+/** A time without its zone would be read in the zone of whichever machine reads it. */
+const ISO_TIME = /^\d{4}-\d{2}-\d{2}T[\d:.]{5,18}(?:Z|[+-]\d{2}:?\d{2})$/i;
+const timeMessage = { message: 'must be a time in ISO 8601 with its zone' };
+
 /** ISO 8601 text, or seconds since 1970. */
 function toDate({ value }: { value: unknown }): unknown {
   if (typeof value === 'number') return new Date(value * 1_000);
-  return typeof value === 'string' && /^\d{4}-\d{2}-\d{2}T/.test(value) ? new Date(value) : value;
+  return typeof value === 'string' && ISO_TIME.test(value) ? new Date(value) : value;
 }
 
 export class PaymentDto {
@@ -162,7 +166,7 @@ export class RegisterRefundDto {
   })
   @IsOptional()
   @Transform(toDate)
-  @IsDate({ message: 'must be a time in ISO 8601' })
+  @IsDate(timeMessage)
   gatewayRequestTime?: Date;
 
   @ApiPropertyOptional({ description: "The gateway's own number of the refund" })
@@ -197,7 +201,7 @@ export class RegisterRefundDto {
   })
   @IsOptional()
   @Transform(toDate)
-  @IsDate({ message: 'must be a time in ISO 8601' })
+  @IsDate(timeMessage)
   createdAt?: Date;
 
   @ApiProperty({ type: PaymentDto, description: 'The payment; made if unknown, compared if known' })
@@ -228,13 +232,13 @@ export class ListRefundsDto {
   @ApiPropertyOptional({ description: 'Registered at or after; ISO 8601' })
   @IsOptional()
   @Transform(toDate)
-  @IsDate({ message: 'must be a time in ISO 8601' })
+  @IsDate(timeMessage)
   from?: Date;
 
   @ApiPropertyOptional({ description: 'Registered before; ISO 8601' })
   @IsOptional()
   @Transform(toDate)
-  @IsDate({ message: 'must be a time in ISO 8601' })
+  @IsDate(timeMessage)
   to?: Date;
 
   @ApiPropertyOptional({
@@ -362,4 +366,26 @@ export class PutGatewayAccountDto {
   @IsOptional()
   @IsIn(['review', 'close'])
   notFoundPolicy?: 'review' | 'close';
+
+  @ApiPropertyOptional({
+    type: Number,
+    nullable: true,
+    description: 'Calls a second over all processes, where fewer than the connector declares; null: as declared',
+    example: 50,
+  })
+  @IsOptional()
+  @IsInt({ message: 'must be a whole number' })
+  @Min(1)
+  ratePerSecond?: number | null;
+
+  @ApiPropertyOptional({
+    type: Number,
+    nullable: true,
+    description: 'Calls at the same time over all processes, likewise',
+    example: 10,
+  })
+  @IsOptional()
+  @IsInt({ message: 'must be a whole number' })
+  @Min(1)
+  maxConcurrency?: number | null;
 }

@@ -27,6 +27,8 @@ export interface SyncView {
 const DEFAULT_PAGE = 50;
 /** Clocks of merchants run ahead a little. */
 const MAX_AHEAD_MS = 300_000;
+/** Older than any gateway: seconds and years mixed up. Databases do not agree on such times either. */
+const EARLIEST = new Date('2000-01-01T00:00:00Z');
 
 /** What operators do with refunds. */
 @Injectable()
@@ -50,8 +52,9 @@ export class RefundOperations {
   ): Promise<{ view: RefundView; created: boolean }> {
     for (const field of ['createdAt', 'gatewayRequestTime'] as const) {
       const time = command[field];
-      if (time !== undefined && time.getTime() > this.clock.now().getTime() + MAX_AHEAD_MS)
-        throw invalidField(field, 'is in the future');
+      if (time === undefined) continue;
+      if (time.getTime() > this.clock.now().getTime() + MAX_AHEAD_MS) throw invalidField(field, 'is in the future');
+      if (time < EARLIEST) throw invalidField(field, `is before ${EARLIEST.toISOString()}`);
     }
     const { refund, payment, created } = await this.intake.refund(appId, command, actor);
     return { view: { ...viewOf(refund), payment }, created };
@@ -60,8 +63,7 @@ export class RefundOperations {
   async list(query: ListRefundsDto): Promise<{ items: RefundView[]; nextCursor: string | null }> {
     const limit = query.limit ?? DEFAULT_PAGE;
     const { status, channel, appId, from, to, cursor, stuckFor } = query;
-    const stuckMs = stuckFor === undefined ? undefined : durationMs(stuckFor);
-    const stuckSince = stuckMs === undefined ? undefined : new Date(this.clock.now().getTime() - stuckMs);
+    const stuckSince = stuckFor === undefined ? undefined : this.before(stuckFor);
     const refunds = await this.refunds.list({ status, channel, appId, from, to, stuckSince, afterId: cursor, limit });
     return { items: refunds.map(viewOf), nextCursor: refunds.length === limit ? (refunds.at(-1)?.id ?? null) : null };
   }
@@ -89,6 +91,12 @@ export class RefundOperations {
       case 'done':
         return { state: 'done', refund: viewOf(outcome.refund), records: outcome.records };
     }
+  }
+
+  private before(duration: string): Date {
+    const ms = durationMs(duration);
+    if (ms === undefined) throw invalidField('stuckFor', 'must be longer than 0');
+    return new Date(Math.max(EARLIEST.getTime(), this.clock.now().getTime() - ms));
   }
 
   private async find(id: string): Promise<Refund> {

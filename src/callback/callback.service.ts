@@ -40,7 +40,7 @@ export class CallbackService {
   ): Promise<ReceivedCallback> {
     const { resolved, handler } = await this.find(gatewayCode, accountId);
     const receivedAt = this.clock.now();
-    let message: CallbackMessage;
+    let message: CallbackMessage | null;
     try {
       message = handler.receive({ ...raw, receivedAt }, resolved.config);
     } catch (error) {
@@ -55,7 +55,8 @@ export class CallbackService {
       });
       return { answer: handler.rejected, record: null };
     }
-    return { answer: handler.accepted, record: await this.store(gatewayCode, accountId, message, receivedAt) };
+    const record = message && (await this.store(gatewayCode, accountId, message, receivedAt));
+    return { answer: handler.accepted, record };
   }
 
   private async find(

@@ -5,6 +5,9 @@ export const APP_CONFIG = Symbol('AppConfig');
 export const ROLES = ['all', 'api', 'worker'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** What a connector may declare at most. */
+export const MAX_GATEWAY_TIMEOUT_MS = 15_000;
+
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
@@ -35,6 +38,12 @@ export interface AppConfig {
   syncConcurrency: number;
   syncGiveUpMs: number;
   sweepIntervalMs: number;
+  /** The longest that one call to a gateway may take; a connector may declare less. */
+  gatewayTimeoutMs: number;
+  /** How long one process may hold a refund without a sign of life. Follows from `gatewayTimeoutMs`. */
+  leaseMs: number;
+  /** A claimed refund is due again after this long, should its job be lost. Follows from `gatewayTimeoutMs`. */
+  claimMs: number;
   /** Overrides what each gateway declares; absent: the gateway's own. */
   notFoundGraceMs: number | undefined;
   /** Absent: no sandbox is used. */

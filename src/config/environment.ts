@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join, resolve } from 'node:path';
 import { DAY_MS } from '../shared/clock.js';
 import { durationMs } from '../shared/duration.js';
-import { LOG_LEVELS, ROLES, type AppConfig, type Role } from './app-config.js';
+import { LOG_LEVELS, MAX_GATEWAY_TIMEOUT_MS, ROLES, type AppConfig, type Role } from './app-config.js';
 
 /** A variable that stops the start. The message is one line: variable, fault, example. */
 export class EnvironmentError extends Error {
@@ -19,6 +19,11 @@ export interface GeneratedSecrets {
 }
 
 type Environment = Record<string, string | undefined>;
+
+/** A lease outlasts the longest call by as much again, for what comes before it and for the transaction after it. */
+const LEASE_PER_TIMEOUT = 2;
+/** A job whose worker died is run again after a lease or two; only then is it worth adding once more. */
+const CLAIM_PER_LEASE = 4;
 
 /**
  * Reads and checks the environment. With neither DATABASE_URL nor MASTER_KEY set, secrets are generated into DATA_DIR (mode 0600), so
@@ -41,6 +46,12 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
   const generated: GeneratedSecrets = {};
   const masterKey = readMasterKey(env, embedded, dataDir);
   const adminToken = readAdminToken(env, embedded, dataDir, generated);
+  const gatewayTimeoutMs = integer(env, 'GATEWAY_TIMEOUT_MS', {
+    fallback: MAX_GATEWAY_TIMEOUT_MS,
+    min: 1_000,
+    max: MAX_GATEWAY_TIMEOUT_MS,
+  });
+  const leaseMs = LEASE_PER_TIMEOUT * gatewayTimeoutMs;
   const config: AppConfig = {
     production,
     port,
@@ -62,6 +73,9 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     syncConcurrency: integer(env, 'SYNC_CONCURRENCY', { fallback: 32, min: 1, max: 1_000 }),
     syncGiveUpMs: duration(env, 'SYNC_GIVE_UP', '30d') ?? 30 * DAY_MS,
     sweepIntervalMs: integer(env, 'SWEEP_INTERVAL_MS', { fallback: 5_000, min: 50, max: 3_600_000 }),
+    gatewayTimeoutMs,
+    leaseMs,
+    claimMs: CLAIM_PER_LEASE * leaseMs,
     notFoundGraceMs: duration(env, 'NOT_FOUND_GRACE', '24h'),
     sandboxPort: sandboxPort(env, embedded && !production),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),

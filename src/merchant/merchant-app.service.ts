@@ -91,8 +91,7 @@ export class MerchantAppService {
     }
     if (!signRequired) {
       for (const code of INTERFACE_CODES) {
-        if (code === 'syncRefund' || isLoopbackHost(this.config.host))
-          await this.setInterface(DEFAULT_APP_ID, code, { requestSign: false });
+        if (this.mayBeUnsigned(code)) await this.setInterface(DEFAULT_APP_ID, code, { requestSign: false });
       }
     }
     return signSecret === undefined ? { generatedSecret: secret } : {};
@@ -114,7 +113,7 @@ export class MerchantAppService {
   }
 
   async find(id: string): Promise<AppView | undefined> {
-    const app = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id }));
+    const app = await this.row(id);
     return app ? this.view(app) : undefined;
   }
 
@@ -156,7 +155,7 @@ export class MerchantAppService {
     code: InterfaceCode,
     change: Partial<InterfaceSwitches>,
   ): Promise<InterfaceSwitches> {
-    if (change.requestSign === false && code !== 'syncRefund' && !isLoopbackHost(this.config.host)) {
+    if (change.requestSign === false && !this.mayBeUnsigned(code)) {
       throw invalidField(
         'requestSign',
         `of ${code} can be switched off only while HOST is loopback: anybody could refund`,
@@ -166,7 +165,7 @@ export class MerchantAppService {
       async (manager) => {
         if (!(await manager.existsBy(MerchantApp, { id: appId }))) throw new NotFoundError(`no app ${appId}`);
         const stored = await manager.findOneBy(InterfaceSetting, { appId, code });
-        const next = { ...SWITCH_DEFAULTS, ...(stored ? pick(stored) : {}), ...change };
+        const next = { ...this.effective(code, stored), ...change };
         await manager.save(
           InterfaceSetting,
           manager.create(InterfaceSetting, { appId, code, ...next, updatedAt: this.clock.now() }),
@@ -180,17 +179,21 @@ export class MerchantAppService {
   }
 
   private async load(appId: string): Promise<ResolvedApp | undefined> {
-    const app = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id: appId }));
+    const app = await this.row(appId);
     if (!app?.enabled) return undefined;
     return { ...(await this.publicPart(app)), signSecret: this.openSecret(app) };
   }
 
+  private async row(id: string): Promise<MerchantApp | undefined> {
+    const app = await this.db.read((manager) => manager.findOneBy(MerchantApp, { id }));
+    // MySQL compares text without its trailing spaces.
+    return app?.id === id ? app : undefined;
+  }
+
   private async publicPart(app: MerchantApp): Promise<Omit<ResolvedApp, 'signSecret'>> {
     const settings = await this.db.read((manager) => manager.findBy(InterfaceSetting, { appId: app.id }));
-    const of = (code: InterfaceCode): InterfaceSwitches => {
-      const stored = settings.find((setting) => setting.code === code);
-      return stored ? pick(stored) : SWITCH_DEFAULTS;
-    };
+    const of = (code: InterfaceCode): InterfaceSwitches =>
+      this.effective(code, settings.find((setting) => setting.code === code) ?? null);
     return {
       id: app.id,
       enabled: app.enabled,
@@ -200,6 +203,17 @@ export class MerchantAppService {
       notifyUrl: app.notifyUrl,
       interfaces: { syncRefund: of('syncRefund'), refund: of('refund'), queryRefund: of('queryRefund') },
     };
+  }
+
+  /** Anybody who reaches the service could refund: unsigned is for a machine that nobody else reaches. */
+  private mayBeUnsigned(code: InterfaceCode): boolean {
+    return code === 'syncRefund' || isLoopbackHost(this.config.host);
+  }
+
+  /** A switch that was turned while HOST was loopback does not hold once it is not. */
+  private effective(code: InterfaceCode, stored: InterfaceSetting | null): InterfaceSwitches {
+    const switches = stored ? pick(stored) : SWITCH_DEFAULTS;
+    return this.mayBeUnsigned(code) ? switches : { ...switches, requestSign: true };
   }
 
   private async view(app: MerchantApp): Promise<AppView> {

@@ -11,6 +11,7 @@ import { decide, type DecideInput, type Decision, type DecisionPolicy, type Refu
 import { Notification, type NotificationSnapshot } from './notification.entity.js';
 import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
+import { movePayment, newMove, writePaymentMoves, type PaymentMove } from './payment-move.js';
 import { isEnd, visibleStatus, type PaymentStatus, type RefundStatus } from './refund-status.js';
 import { RepairRecord } from './repair-record.entity.js';
 import { SyncRecord, type SyncSource } from './sync-record.entity.js';
@@ -36,11 +37,6 @@ export interface Applied {
   refund: Refund;
 }
 
-/** A balance would have become negative: a bug, since decide() saw the locked row. Nothing was written. */
-export class BalanceViolation extends Error {
-  override readonly name = 'BalanceViolation';
-}
-
 /** One answer to be applied. */
 export interface ApplyItem {
   refundId: string;
@@ -54,14 +50,6 @@ interface Judged extends Applied {
   readVersion: number;
   repairs: RepairRecord[];
   notification: Notification | undefined;
-}
-
-/** How a payment moves in one round: the sums of what its refunds do. */
-interface PaymentMove {
-  payment: Payment;
-  balanceDelta: number;
-  overDelta: number;
-  refundedDelta: number;
 }
 
 /** The columns of a refund that apply() may write. */
@@ -82,6 +70,7 @@ const WRITTEN_COLUMNS = [
     'errorCode',
     'errorMsg',
     'createState',
+    'createAttempts',
     'notFoundSince',
     'notFoundCount',
   ] as const),
@@ -111,7 +100,7 @@ export class ApplyService {
     this.batcher = new Batcher(
       (items) => this.applyTogether(items),
       // SQLite has one writer; on MySQL one round may wait for its commit while the next is judged.
-      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 4 : 1 },
+      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 2 : 1 },
       // The second answer for a refund is judged by what the first made of the row.
       ({ refundId }) => refundId,
     );
@@ -144,7 +133,7 @@ export class ApplyService {
     const takenNumbers = await takenGatewayRefundNos(manager, items, refunds);
     const now = this.clock.now();
     const moves = new Map<string, PaymentMove>();
-    for (const [id, payment] of payments) moves.set(id, { payment, balanceDelta: 0, overDelta: 0, refundedDelta: 0 });
+    for (const [id, payment] of payments) moves.set(id, newMove(payment));
 
     const judged = items.map((item) => {
       const refund = refunds.get(item.refundId);
@@ -166,7 +155,7 @@ export class ApplyService {
       SyncRecord,
       judged.map(({ record }) => record),
     );
-    for (const move of moves.values()) await this.writePayment(manager, move);
+    await writePaymentMoves(manager, this.db.isMysql, [...moves.values()]);
     await insertRows(
       manager,
       RepairRecord,
@@ -196,7 +185,7 @@ export class ApplyService {
       status: decision.status,
       reserved: decision.reserved,
       nextSyncAt: decision.nextSyncAt,
-      syncAttempts: refund.syncAttempts + (input.via === 'query' ? 1 : 0),
+      syncAttempts: refund.syncAttempts + (input.via === 'query' && !wasNotAsked(input) ? 1 : 0),
       version: changed ? refund.version + 1 : refund.version,
       statusChangedAt: changed ? now : refund.statusChangedAt,
       ...(context.releaseLease === true && !leaseLost ? { leaseUntil: null, leaseToken: null } : {}),
@@ -208,32 +197,6 @@ export class ApplyService {
     const repairs = this.repairsOf(record, refund, before.status, move.payment, paymentBefore, repairNo, now);
     const notification = isEnd(decision.status) ? this.notificationOf(refund, repairNo, now) : undefined;
     return { decision, record, refund, readVersion, repairs, notification };
-  }
-
-  /** Relative and guarded, although the row is locked: no arithmetic of ours can make a balance negative. */
-  private async writePayment(
-    manager: EntityManager,
-    { payment, balanceDelta, overDelta, refundedDelta }: PaymentMove,
-  ): Promise<void> {
-    if (balanceDelta === 0 && overDelta === 0 && refundedDelta === 0) return;
-    const written = await manager
-      .createQueryBuilder()
-      .update(Payment)
-      .set({
-        refundableBalance: () => `refundableBalance + (${balanceDelta})`,
-        overRefunded: () => `overRefunded + (${overDelta})`,
-        refundedAmount: () => `refundedAmount + (${refundedDelta})`,
-        status: payment.status,
-        version: () => 'version + 1',
-      })
-      .where('id = :id AND refundableBalance + (:balanceDelta) >= 0 AND overRefunded + (:overDelta) >= 0', {
-        id: payment.id,
-        balanceDelta,
-        overDelta,
-      })
-      .execute();
-    if (written.affected !== 1)
-      throw new BalanceViolation(`payment ${payment.id}: the balance does not allow a change of ${balanceDelta}`);
   }
 
   private repairsOf(
@@ -322,27 +285,8 @@ export class ApplyService {
   }
 }
 
-/** What a change of one refund does to its payment. */
-function movePayment(move: PaymentMove, refund: Refund, before: { status: RefundStatus; reserved: boolean }): void {
-  const { payment } = move;
-  let overDelta = 0;
-  let balanceDelta = 0;
-  if (before.reserved && !refund.reserved) {
-    // What comes back first pays what was refunded beyond the payment.
-    overDelta = -Math.min(payment.overRefunded, refund.amount);
-    balanceDelta = refund.amount + overDelta;
-  } else if (!before.reserved && refund.reserved) {
-    balanceDelta = -refund.amount;
-  }
-  const refundedDelta =
-    (refund.status === 'success' ? refund.amount : 0) - (before.status === 'success' ? refund.amount : 0);
-  move.balanceDelta += balanceDelta;
-  move.overDelta += overDelta;
-  move.refundedDelta += refundedDelta;
-  payment.refundableBalance += balanceDelta;
-  payment.overRefunded += overDelta;
-  payment.refundedAmount += refundedDelta;
-  payment.status = paymentStatus(payment.refundedAmount, payment.amount);
+function wasNotAsked(input: DecideInput): boolean {
+  return input.kind === 'fault' && input.fault.notAsked === true;
 }
 
 function leaseLostDecision(refund: Refund): Decision {
@@ -397,11 +341,6 @@ async function takenGatewayRefundNos(
 
 function distinct(values: readonly string[]): string[] {
   return [...new Set(values)];
-}
-
-export function paymentStatus(refundedAmount: number, amount: number): PaymentStatus {
-  if (refundedAmount <= 0) return 'success';
-  return refundedAmount < amount ? 'partial_refund' : 'refunded';
 }
 
 function snapshotOf(refund: Refund): NotificationSnapshot {

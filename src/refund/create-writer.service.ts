@@ -1,13 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { Db } from '../database/db.js';
 import { GatewayError } from '../gateway/gateway.error.js';
 import type { ResolvedAccount } from '../gateway/gateway-account.service.js';
-import { addMs, CLOCK, type Clock } from '../shared/clock.js';
+import { CLOCK, type Clock } from '../shared/clock.js';
 import { DomainError } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
 import { InstantSettlement } from './instant-settlement.service.js';
-import { LEASE_MS } from './lease.service.js';
+import { LeaseService } from './lease.service.js';
 import { newRefund } from './new-refund.js';
 import type { Payment } from './payment.entity.js';
 import { PaymentService } from './payment.service.js';
@@ -41,21 +40,19 @@ export interface WrittenCreate {
 @Injectable()
 export class CreateWriter {
   constructor(
-    private readonly db: Db,
     private readonly ids: IdGenerator,
     private readonly payments: PaymentService,
     private readonly instant: InstantSettlement,
+    private readonly leases: LeaseService,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
-  /** @param account null for channels that settle at once. */
-  async write(appId: string, command: CreateRefund, account: ResolvedAccount | null): Promise<WrittenCreate> {
-    return this.db.transaction((manager) => this.writeWithin(manager, appId, command, account), {
-      retryDuplicates: true,
-    });
-  }
-
-  private async writeWithin(
+  /**
+   * Within a transaction that is run again after a duplicate: two that bring the same refundNo at once see each other then.
+   *
+   * @param account null for channels that settle at once.
+   */
+  async write(
     manager: EntityManager,
     appId: string,
     command: CreateRefund,
@@ -89,24 +86,15 @@ export class CreateWriter {
       await manager.insert(Refund, refund);
       return { ...(await this.instant.settle(manager, refund, payment, 'create')), leaseToken: null };
     }
-    const leaseToken = this.ids.next();
-    const now = this.clock.now();
     Object.assign(refund, {
       createState: 'inFlight',
       createAttempts: 1,
-      lastCreateAt: now,
+      lastCreateAt: this.clock.now(),
       createPayload: prepare(account, refund, payment),
-      leaseToken,
     } satisfies Partial<Refund>);
     await manager.insert(Refund, refund);
-    // By SQL, for the database's clock: the row is born with its lease held.
-    await manager
-      .createQueryBuilder()
-      .update(Refund)
-      .set({ leaseUntil: () => this.db.sqlNow(LEASE_MS) })
-      .where('id = :id', { id: refund.id })
-      .execute();
-    return { refund, payment, leaseToken };
+    refund.leaseToken = await this.leases.holdNew(manager, refund.id);
+    return { refund, payment, leaseToken: refund.leaseToken };
   }
 
   private rowOf(command: CreateRefund, payment: Payment, amount: number): Refund {
@@ -126,8 +114,7 @@ export class CreateWriter {
         notify: command.notify,
         clientIp: command.clientIp ?? null,
         createdAt: now,
-        // Past the lease: should this process die in the middle, the sweep asks.
-        nextSyncAt: addMs(now, LEASE_MS),
+        nextSyncAt: now,
       },
       payment,
       now,
@@ -156,6 +143,7 @@ function assertSame(stored: Refund, command: CreateRefund, payment: Payment, ask
     ['reason', command.reason ?? null, stored.reason],
     ['attach', command.attach ?? null, stored.attach],
     ['notifyUrl', command.notifyUrl ?? null, stored.notifyUrl],
+    ['notNotify', !command.notify, !stored.notify],
   ];
   for (const [field, given, known] of pairs) {
     if (given !== known) {

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { Db } from '../database/db.js';
-import { GatewayAccountService } from '../gateway/gateway-account.service.js';
+import { GatewayAccountService, UnusableAccount, type ResolvedAccount } from '../gateway/gateway-account.service.js';
 import { DomainError } from '../shared/errors.js';
 import { CreateSender } from './create-sender.service.js';
 import { CreateWriter, type CreateRefund } from './create-writer.service.js';
@@ -28,12 +28,14 @@ export class CreateService {
   async create(appId: string, command: CreateRefund): Promise<{ refund: Refund; payment: Payment }> {
     const known = await this.payments.find(appId, command.payment);
     if (!known) throw new DomainError('failed', { zh: '未查询到支付订单', en: 'no such payment' });
-    const account = known.gatewayAccountId === null ? null : await this.accounts.resolve(known.gatewayAccountId);
+    const account = known.gatewayAccountId === null ? null : await this.usableAccount(known.gatewayAccountId);
     if (account && !account.account.enabled)
       throw new DomainError('failed', { zh: '支付通道已停用', en: 'the gateway account is switched off' });
     if (account && !account.gateway.sendCreate)
       throw new DomainError('failed', { zh: '该通道不支持发起退款', en: 'this channel takes no refunds here' });
-    const written = await this.writer.write(appId, command, account);
+    const written = await this.db.transaction((manager) => this.writer.write(manager, appId, command, account), {
+      retryDuplicates: true,
+    });
     if (written.leaseToken === null || account === null) return written;
     const applied = await this.sender.send(written.refund, written.payment, account, {
       source: 'create',
@@ -41,5 +43,18 @@ export class CreateService {
     });
     const payment = await this.db.read((manager) => manager.findOneByOrFail(Payment, { id: written.payment.id }));
     return { refund: applied.refund, payment };
+  }
+
+  private async usableAccount(accountId: string): Promise<ResolvedAccount> {
+    try {
+      return await this.accounts.resolve(accountId);
+    } catch (error) {
+      if (!(error instanceof UnusableAccount)) throw error;
+      throw new DomainError(
+        'failed',
+        { zh: '支付通道账户不可用', en: 'the gateway account cannot be used' },
+        { cause: error },
+      );
+    }
   }
 }

@@ -4,7 +4,7 @@ import type { Observation, SuccessObservation } from '../gateway/observation.js'
 import { addMs, MINUTE_MS } from '../shared/clock.js';
 import { CLOSED_LOOK_FOR_MS, nextLookAfterEnd, nextLookAt, REVIEW_LOOK_MS } from './look-schedule.js';
 import type { Evidence, Refund } from './refund.entity.js';
-import { visibleStatus, type RefundStatus } from './refund-status.js';
+import { isEnd, visibleStatus, type RefundStatus } from './refund-status.js';
 import type { GatewayStatus } from './sync-record.entity.js';
 import { callbackCell, QUERY_TABLE } from './transition-table.js';
 
@@ -25,6 +25,8 @@ export interface GatewayFault {
   retryAfterMs?: number | undefined;
   /** Only a signed refusal of a create with a code listed as "nothing happened". */
   nothingHappened: boolean;
+  /** Nothing was sent: the account's pace did not allow the call. */
+  notAsked?: boolean;
 }
 
 export type DecideInput =
@@ -57,6 +59,7 @@ export type RefundPatch = Partial<
     | 'errorCode'
     | 'errorMsg'
     | 'createState'
+    | 'createAttempts'
     | 'notFoundSince'
     | 'notFoundCount'
     | 'statusBeforeReview'
@@ -82,6 +85,8 @@ export interface Decision {
 /** "Not found" must have been seen this often, besides lasting for the grace period, before anybody is asked to close. */
 export const MIN_NOT_FOUND_COUNT = 5;
 const BAD_CONFIG_PAUSE_MS = 10 * MINUTE_MS;
+const OWED_LOOK_PAUSE_MS = 5 * MINUTE_MS;
+const MIN_UNSENT_PAUSE_MS = 1_000;
 
 /**
  * What an answer, or the lack of one, means for a refund. Pure and total: no clock, no database, no randomness; every cell
@@ -118,20 +123,21 @@ function decideObservation(
   const learned: RefundPatch = { lastEvidence: evidenceOf(observation, now), ...acknowledgement(refund, observation) };
   const with_ = (decision: Decision): Decision => ({ ...decision, patch: { ...learned, ...decision.patch } });
 
-  if (!observation.authenticated && (observation.kind === 'success' || observation.kind === 'failed')) {
-    return {
-      ...unchanged(refund, `the gateway's "${observation.raw.code}" was not signed by the gateway: not believed`),
-      nextSyncAt: nextLook(refund, policy, now),
-    };
-  }
-  if (via === 'callback' && callbackCell(refund.status, observation.kind) === 'askNow') {
+  if (isHint(via, refund.status, observation)) {
     return {
       ...unchanged(
         refund,
-        `a callback says ${observation.kind}; from ${refund.status} only an answer to a question decides: asking now`,
+        `a ${via} says ${observation.kind}; from ${refund.status} only an answer to a question decides: asking now`,
       ),
       nextSyncAt: now,
     };
+  }
+  if (!observation.authenticated && wantsProof(refund.status, observation.kind)) {
+    const why = `the gateway's "${observation.raw.code}" was not signed by the gateway: not believed`;
+    const decision = isOver(refund, policy, now)
+      ? review(refund, now, `${giveUpReason(policy)} (${why})`)
+      : { ...unchanged(refund, why), nextSyncAt: nextLook(refund, policy, now) };
+    return { ...decision, patch: { ...decision.patch, lastEvidence: evidenceOf(observation, now) } };
   }
   const mismatch = contradiction(facts, observation, policy);
   if (mismatch !== undefined) {
@@ -175,6 +181,27 @@ function decideObservation(
   }
 }
 
+/** What an unsigned answer may not do: end a refund, or take one out of its end. */
+function wantsProof(status: RefundStatus, kind: Observation['kind']): boolean {
+  return kind === 'success' || kind === 'failed' || QUERY_TABLE[status][kind] === 'reopen';
+}
+
+/** Only a query leaves an end. Whatever else comes in then is a reason to ask, and nothing more. */
+function isHint(
+  via: 'query' | 'callback' | 'create',
+  status: RefundStatus,
+  { kind, authenticated }: Observation,
+): boolean {
+  switch (via) {
+    case 'query':
+      return false;
+    case 'create':
+      return isEnd(status);
+    case 'callback':
+      return !authenticated || callbackCell(status, kind) === 'askNow';
+  }
+}
+
 function succeed(refund: Refund, observation: SuccessObservation, policy: DecisionPolicy, now: Date): Decision {
   return {
     effect: 'changed',
@@ -212,8 +239,8 @@ function fail(refund: Refund, observation: Observation, policy: DecisionPolicy, 
       notFoundCount: 0,
     },
     explanation: late
-      ? `the gateway took the refund back after success (${code}); the amount is refundable again`
-      : `the gateway says the refund failed (${code}); the amount is refundable again`,
+      ? `the gateway took the refund back after success (${code.slice(0, 64)}); the amount is refundable again`
+      : `the gateway says the refund failed (${code.slice(0, 64)}); the amount is refundable again`,
     gatewayStatus: 'refund_fail',
     followUp: 'none',
   };
@@ -240,9 +267,7 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
     patch: counted,
     gatewayStatus: 'pay_not_found',
   };
-  if (isOver(refund, policy, now)) {
-    return withPatch({ ...review(refund, now, giveUpReason(policy)), gatewayStatus: 'pay_not_found' }, counted);
-  }
+  if (isOver(refund, policy, now)) return withPatch(review(refund, now, giveUpReason(policy)), counted);
   if (refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight')) {
     return replay(refund, policy, now, waiting);
   }
@@ -266,14 +291,11 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
     };
   }
   return withPatch(
-    {
-      ...review(
-        refund,
-        now,
-        `the gateway has not known this refund for its whole grace period (seen ${count} times): consider closing it`,
-      ),
-      gatewayStatus: 'pay_not_found',
-    },
+    review(
+      refund,
+      now,
+      `the gateway has not known this refund for its whole grace period (seen ${count} times): consider closing it`,
+    ),
     counted,
   );
 }
@@ -281,6 +303,8 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
 /** The create may never have arrived. The gateway's rule says whether the same payload may be sent again. */
 function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Decision): Decision {
   const rule = policy.gateway.createReplay;
+  if (refund.createAttempts === 0)
+    return { ...waiting, followUp: 'replayCreate', explanation: 'the create was never sent: it is sent now' };
   switch (rule.mode) {
     case 'forever':
       return {
@@ -298,10 +322,7 @@ function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Deci
         };
       }
       return withPatch(
-        {
-          ...review(refund, now, 'the create may never have arrived, and it is too late to repeat it safely'),
-          gatewayStatus: 'pay_not_found',
-        },
+        review(refund, now, 'the create may never have arrived, and it is too late to repeat it safely'),
         waiting.patch,
       );
     case 'never': {
@@ -309,10 +330,7 @@ function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Deci
       const count = refund.notFoundCount + 1;
       if (now.getTime() - sentAt.getTime() < policy.notFoundGraceMs || count < MIN_NOT_FOUND_COUNT) return waiting;
       return withPatch(
-        {
-          ...review(refund, now, 'the create may never have arrived, and this gateway must not be sent it twice'),
-          gatewayStatus: 'pay_not_found',
-        },
+        review(refund, now, 'the create may never have arrived, and this gateway must not be sent it twice'),
         waiting.patch,
       );
     }
@@ -331,7 +349,8 @@ function reopen({ refund, refundableBalance }: RefundFacts, policy: DecisionPoli
     effect: 'changed',
     status: 'progress',
     reserved: true,
-    nextSyncAt: nextLook(refund, policy, now),
+    // Of the status it gets: an end has no further look, and this refund would be forgotten.
+    nextSyncAt: nextLook({ ...refund, status: 'progress' }, policy, now),
     patch: { errorCode: null, errorMsg: null, refundTime: null, notFoundSince: null, notFoundCount: 0 },
     explanation: `the gateway works on the refund although it had ended as ${refund.status}: the amount is reserved again`,
     gatewayStatus: 'refund_progress',
@@ -340,7 +359,7 @@ function reopen({ refund, refundableBalance }: RefundFacts, policy: DecisionPoli
 }
 
 function stayInTime(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date): Decision {
-  if (refund.status === 'progress' && isOver(refund, policy, now)) return review(refund, now, giveUpReason(policy));
+  if (isOver(refund, policy, now)) return review(refund, now, giveUpReason(policy));
   const decision = stay(
     refund,
     policy,
@@ -383,6 +402,7 @@ function decideFault(
   now: Date,
 ): Decision {
   const text = `${fault.code}: ${fault.message}`.slice(0, 400);
+  if (fault.notAsked === true) return decideNotAsked(refund, via, fault, policy, now);
   if (via === 'create' && refund.status === 'progress') {
     // A refusal ends the refund only as the answer to the first and only send: a repeat may be refused because the first one arrived.
     if (fault.kind === 'rejected' && fault.nothingHappened && refund.createAttempts === 1) {
@@ -403,13 +423,37 @@ function decideFault(
       patch: { createState: 'unknown' },
     };
   }
-  if (refund.status === 'progress' && isOver(refund, policy, now)) {
+  if (isOver(refund, policy, now)) {
     return { ...review(refund, now, `${giveUpReason(policy)} (${text})`), gatewayStatus: null };
   }
   return {
     ...unchanged(refund, `the gateway could not be asked (${text}): nothing is concluded`),
-    nextSyncAt: atLeast(nextLook(refund, policy, now), fault, now),
+    nextSyncAt: atLeast(nextLook(refund, policy, now) ?? owedLook(refund, now), fault, now),
   };
+}
+
+/** Nothing was learned, so nothing is counted or concluded, also where time is up: a create is as unsent as before it was announced. */
+function decideNotAsked(
+  refund: Refund,
+  via: 'query' | 'create',
+  fault: GatewayFault,
+  policy: DecisionPolicy,
+  now: Date,
+): Decision {
+  const waiting = unchanged(refund, `the gateway was not asked (${fault.code}: ${fault.message}): nothing is concluded`);
+  if (via === 'create' && refund.status === 'progress') {
+    return {
+      ...waiting,
+      nextSyncAt: addMs(now, Math.max(MIN_UNSENT_PAUSE_MS, fault.retryAfterMs ?? 0)),
+      patch: { createState: 'unknown', createAttempts: Math.max(0, refund.createAttempts - 1) },
+    };
+  }
+  return { ...waiting, nextSyncAt: atLeast(nextLook(refund, policy, now) ?? owedLook(refund, now), fault, now) };
+}
+
+/** A look that an end still owes (a callback's hint, an answer that was superseded) is not paid by one that failed. */
+function owedLook(refund: Refund, now: Date): Date | null {
+  return refund.nextSyncAt === null ? null : addMs(now, OWED_LOOK_PAUSE_MS);
 }
 
 function atLeast(planned: Date | null, fault: GatewayFault, now: Date): Date | null {
@@ -449,8 +493,9 @@ function withPatch(decision: Decision, patch: RefundPatch): Decision {
   return { ...decision, patch: { ...patch, ...decision.patch } };
 }
 
+/** Asking has gone on for so long that a person must look. */
 function isOver(refund: Refund, policy: DecisionPolicy, now: Date): boolean {
-  return now.getTime() - refund.registeredAt.getTime() >= policy.giveUpMs;
+  return refund.status === 'progress' && now.getTime() - refund.registeredAt.getTime() >= policy.giveUpMs;
 }
 
 function giveUpReason(policy: DecisionPolicy): string {
@@ -471,6 +516,7 @@ function contradiction(
   policy: DecisionPolicy,
 ): string | undefined {
   const { identity } = observation;
+  const gatewayRefundNo = 'gatewayRefundNo' in observation ? observation.gatewayRefundNo : null;
   if (observation.kind === 'success') {
     if (observation.amountMinor !== refund.amount || observation.currency !== refund.currency) {
       return `the gateway refunded ${observation.amountMinor} ${observation.currency}, but ${refund.amount} ${refund.currency} was asked for`;
@@ -479,6 +525,7 @@ function contradiction(
   const pairs: [string, string | undefined, string | null][] = [
     ['refund number', identity.gatewayRequestNo, refund.gatewayRequestNo],
     ['gateway refund number', identity.gatewayRefundNo, refund.gatewayRefundNo],
+    ['gateway refund number', gatewayRefundNo ?? undefined, refund.gatewayRefundNo],
     ['payment number', identity.outTradeNo, refund.outTradeNo],
     ['merchant id', identity.merchantId, policy.merchantId],
   ];

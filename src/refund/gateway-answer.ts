@@ -19,10 +19,15 @@ export async function gatewayAnswer(
     return { input: { kind: 'observation', via, observation, askedAtVersion }, raw: observation.raw };
   } catch (error) {
     if (!(error instanceof GatewayError)) throw error;
-    const { kind, code, message, retryAfterMs, nothingHappened } = error;
+    const { kind, code, message, retryAfterMs, nothingHappened, notAsked } = error;
     const raw = error.raw ?? { code, message, body: {} };
     return {
-      input: { kind: 'fault', via, fault: { kind, code, message, retryAfterMs, nothingHappened }, askedAtVersion },
+      input: {
+        kind: 'fault',
+        via,
+        fault: { kind, code, message, retryAfterMs, nothingHappened, notAsked },
+        askedAtVersion,
+      },
       raw,
     };
   }

@@ -18,21 +18,21 @@ const JITTER = 0.1;
  * @param jitter from -1 to 1: spreads refunds that were sent in the same second.
  */
 export function nextLookAt(pausesMs: readonly number[], since: Date, now: Date, jitter: number): Date {
-  const lastPauseMs = pausesMs.at(-1) ?? MINUTE_MS;
   const ageMs = Math.max(0, now.getTime() - since.getTime());
   let pointMs = 0;
-  let pauseMs = lastPauseMs;
-  for (const pause of pausesMs) {
-    pauseMs = pause;
-    pointMs += pause;
-    if (pointMs - ageMs >= MIN_PAUSE_MS) break;
+  for (const pauseMs of pausesMs) {
+    pointMs += pauseMs;
+    const aheadMs = pointMs - ageMs;
+    // A point this near was just served by a look that jitter brought forward.
+    if (aheadMs > Math.max(MIN_PAUSE_MS, Math.ceil(pauseMs * JITTER)))
+      return later(now, aheadMs, pauseMs * JITTER * jitter);
   }
-  if (pointMs - ageMs < MIN_PAUSE_MS) {
-    pauseMs = lastPauseMs;
-    pointMs = ageMs + lastPauseMs;
-  }
-  const waitMs = Math.max(MIN_PAUSE_MS, pointMs - ageMs + pauseMs * JITTER * jitter);
-  return addMs(now, Math.round(waitMs));
+  const lastPauseMs = pausesMs.at(-1) ?? MINUTE_MS;
+  return later(now, lastPauseMs, lastPauseMs * JITTER * jitter);
+}
+
+function later(now: Date, waitMs: number, jitterMs: number): Date {
+  return addMs(now, Math.max(MIN_PAUSE_MS, Math.round(waitMs + jitterMs)));
 }
 
 /** The next look at a refund that ended by the gateway's word; null where the gateway's end is the end. */

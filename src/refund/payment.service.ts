@@ -6,7 +6,7 @@ import { GatewayAccountService } from '../gateway/gateway-account.service.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { ConflictError, invalidField } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
-import { paymentStatus } from './apply.service.js';
+import { paymentStatus } from './payment-move.js';
 import { Payment } from './payment.entity.js';
 
 /** A payment as its merchant knows it. Amounts in minor units of `currency`. */
@@ -48,7 +48,7 @@ export class PaymentService {
   }
 
   async find(appId: string, by: { id: string } | { businessNo: string }): Promise<Payment | null> {
-    return this.db.read((manager) => manager.findOneBy(Payment, { appId, ...by }));
+    return exactly(by, await this.db.read((manager) => manager.findOneBy(Payment, { appId, ...by })));
   }
 
   /** The account that the payment's channel uses; null for channels that settle at once. */
@@ -108,7 +108,7 @@ export class PaymentService {
     const query = manager.createQueryBuilder(Payment, 'payment').where('payment.appId = :appId', { appId });
     if ('id' in by) query.andWhere('payment.id = :id', { id: by.id });
     else query.andWhere('payment.businessNo = :businessNo', { businessNo: by.businessNo });
-    return this.db.forUpdate(query).getOne();
+    return exactly(by, await this.db.forUpdate(query).getOne());
   }
 
   /** Takes `amount` from the balance of a locked payment. @returns false when the balance does not allow it. */
@@ -161,4 +161,9 @@ export class PaymentService {
     }
     return stored;
   }
+}
+
+/** MySQL compares text without its trailing spaces. */
+function exactly(by: { id: string } | { businessNo: string }, payment: Payment | null): Payment | null {
+  return payment && 'businessNo' in by && payment.businessNo !== by.businessNo ? null : payment;
 }

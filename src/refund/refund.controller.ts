@@ -126,11 +126,15 @@ export class RefundController {
 
 function fromV2(dto: RefundV2Dto): CreateRefund {
   const channel = dto.refundChannels?.[0];
-  if (dto.refundAll !== true && channel === undefined)
-    throw invalidField('refundChannels', 'must have exactly one channel unless refundAll is true');
+  const amount = dto.refundAll === true ? 'all' : channel?.amount;
+  if (amount === undefined)
+    throw invalidField('refundChannels', {
+      zh: '必须恰好有一个通道，除非 refundAll 为 true',
+      en: 'must have exactly one channel unless refundAll is true',
+    });
   return {
     payment: paymentRef(dto.paymentId, dto.businessNo, 'paymentId', 'businessNo'),
-    amount: dto.refundAll === true ? 'all' : (channel?.amount ?? 'all'),
+    amount,
     channel: channel?.channel,
     refundNo: dto.refundNo,
     notify: dto.notNotify !== true,
@@ -143,7 +147,8 @@ function fromV3(dto: RefundV3Dto): CreateRefund {
     payment: paymentRef(dto.orderNo, dto.bizOrderNo, 'orderNo', 'bizOrderNo'),
     amount: (currency) => {
       const amount = decimalToMinor(dto.amount, currency);
-      if (amount === undefined || amount === 0) throw invalidField('amount', `is no amount of ${currency}`);
+      if (amount === undefined || amount === 0)
+        throw invalidField('amount', { zh: `不是 ${currency} 的有效金额`, en: `is no amount of ${currency}` });
       return amount;
     },
     refundNo: dto.bizRefundNo,

@@ -7,6 +7,7 @@ import {
   IsBoolean,
   IsIn,
   IsInt,
+  IsObject,
   IsIP,
   IsOptional,
   IsString,
@@ -79,6 +80,8 @@ class RefundRequestDto {
   @ApiPropertyOptional({ description: "The user's address, IPv4 or IPv6", example: '127.0.0.1' })
   @IsOptional()
   @IsIP(undefined, ip)
+  // An IPv6 zone may have any length.
+  @MaxLength(64, atMost(64))
   clientIp?: string;
 
   @ApiPropertyOptional({
@@ -129,6 +132,8 @@ export class RefundV2Dto extends RefundRequestDto {
   @IsArray({ message: bothLanguages('必须是数组', 'must be a list') })
   @ArrayMinSize(1, { message: bothLanguages('必须恰好有一个通道', 'must have exactly one channel') })
   @ArrayMaxSize(1, { message: bothLanguages('必须恰好有一个通道', 'must have exactly one channel') })
+  // ValidateNested takes a list inside the list for one more list of channels, and an empty one for nothing to check.
+  @IsObject({ each: true, message: bothLanguages('必须是对象', 'must be an object') })
   @ValidateNested({ each: true, message: bothLanguages('必须是对象', 'must be an object') })
   @Type(() => RefundChannelDto)
   refundChannels?: RefundChannelDto[];

@@ -76,15 +76,16 @@ export class RegisterService {
     facts: PaymentFacts,
     accountId: string | null,
   ): Promise<Registered> {
-    // The stored refund is compared before the payment: a repeat must not fail because the balance was used since.
-    const stored = await manager.findOneBy(Refund, { appId, refundNo: command.refundNo });
     const { payment } = await this.payments.findOrCreateLocked(manager, appId, facts, accountId);
+    // Read under the payment's lock: of equal registrations at once, all but the first find it here. And before the balance, which may
+    // have been used since.
+    const stored = await manager.findOneBy(Refund, { appId, refundNo: command.refundNo });
     if (stored) {
       assertSame(stored, command, payment, accountId);
       return { refund: stored, payment, created: false };
     }
     const gatewayRequestNo = command.gatewayRequestNo ?? command.refundNo;
-    await this.assertNumberIsFree(manager, accountId, payment, gatewayRequestNo);
+    await assertNumbersAreFree(manager, accountId, payment.outTradeNo, gatewayRequestNo, command.gatewayRefundNo);
     if (!(await this.payments.reserve(manager, payment, command.amount))) {
       throw new ConflictError(
         'amount',
@@ -115,25 +116,26 @@ export class RegisterService {
     if (!instant) return { refund, payment, created: true };
     return { ...(await this.instant.settle(manager, refund, payment, 'operator')), created: true };
   }
+}
 
-  private async assertNumberIsFree(
-    manager: EntityManager,
-    accountId: string | null,
-    payment: Payment,
-    gatewayRequestNo: string,
-  ): Promise<void> {
-    if (accountId === null) return;
-    const other = await manager.findOneBy(Refund, {
-      gatewayAccountId: accountId,
-      outTradeNo: payment.outTradeNo,
-      gatewayRequestNo,
-    });
-    if (other)
-      throw new ConflictError(
-        'gatewayRequestNo',
-        `${gatewayRequestNo} is already followed as refund ${other.refundNo}`,
-      );
-  }
+/** One refund of an account goes by one number: under a second name it would be asked and repaired twice. */
+async function assertNumbersAreFree(
+  manager: EntityManager,
+  gatewayAccountId: string | null,
+  outTradeNo: string,
+  gatewayRequestNo: string,
+  gatewayRefundNo: string | undefined,
+): Promise<void> {
+  if (gatewayAccountId === null) return;
+  const sameRequestNo = await manager.findOneBy(Refund, { gatewayAccountId, outTradeNo, gatewayRequestNo });
+  if (sameRequestNo) throw taken('gatewayRequestNo', gatewayRequestNo, sameRequestNo);
+  if (gatewayRefundNo === undefined) return;
+  const sameRefundNo = await manager.findOneBy(Refund, { gatewayAccountId, gatewayRefundNo });
+  if (sameRefundNo) throw taken('gatewayRefundNo', gatewayRefundNo, sameRefundNo);
+}
+
+function taken(field: string, value: string, by: Refund): ConflictError {
+  return new ConflictError(field, `${value} is already followed as refund ${by.refundNo}`);
 }
 
 function assertSame(stored: Refund, command: RegisterRefund, payment: Payment, accountId: string | null): void {

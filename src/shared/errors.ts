@@ -55,9 +55,10 @@ export class DomainError extends Error {
   }
 }
 
-/** A field is missing or malformed. */
-export function invalidField(field: string, fault: string): DomainError {
-  return new DomainError('invalid', `${field} ${fault}`, { faults: [{ field, fault }] });
+/** A field is missing or malformed. What merchants read is said in both languages. */
+export function invalidField(field: string, fault: string | LocalText): DomainError {
+  const { zh, en } = typeof fault === 'string' ? { zh: fault, en: fault } : fault;
+  return new DomainError('invalid', { zh: `${field} ${zh}`, en: `${field} ${en}` }, { faults: [{ field, fault: en }] });
 }
 
 /** The request contradicts what is stored: other content under the same number, more than the refundable balance. */

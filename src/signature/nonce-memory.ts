@@ -11,16 +11,24 @@ export class NonceMemory {
   /** @returns false when the nonce was seen before. */
   remember(nonce: string, nowMs: number, ttlMs: number): boolean {
     this.forgetExpired(nowMs);
-    if (this.expiries.has(nonce) || this.expiries.size >= MAX_NONCES) return false;
+    const expiresAtMs = this.expiries.get(nonce);
+    if (expiresAtMs !== undefined && expiresAtMs >= nowMs) return false;
+    if (this.expiries.size >= MAX_NONCES) return false;
+    this.expiries.delete(nonce);
     this.expiries.set(nonce, nowMs + ttlMs);
     return true;
   }
 
-  /** Insertion order is nearly the order of expiry, so the first that is still good ends the search. */
+  /**
+   * Insertion order is nearly the order of expiry, so the first that is still good ends the search. Nearly: apps have windows of their own,
+   * and a long one must not keep the memory full, so then all are looked at.
+   */
   private forgetExpired(nowMs: number): void {
+    const isFull = this.expiries.size >= MAX_NONCES;
     for (const [nonce, expiresAtMs] of this.expiries) {
-      if (expiresAtMs > nowMs) return;
-      this.expiries.delete(nonce);
+      // The last moment counts as in the window, as it does for who checks the time stamp.
+      if (expiresAtMs < nowMs) this.expiries.delete(nonce);
+      else if (!isFull) return;
     }
   }
 }

@@ -141,11 +141,14 @@ export class SignatureGuard implements CanActivate {
     if (absent) {
       // The 3.0 client may leave its common fields out; without a window nothing needs them.
       if (app.dialect === 'daxpay-v3' && !windowed) return;
-      throw invalidField('reqTime', 'is required');
+      throw invalidField('reqTime', { zh: '不能为空', en: 'is required' });
     }
     const atS = reqTimeS(value);
     if (atS === undefined)
-      throw invalidField('reqTime', 'must be a time stamp in seconds (daxpay-v3: also yyyy-MM-dd HH:mm:ss, Beijing)');
+      throw invalidField('reqTime', {
+        zh: '必须是秒级时间戳（daxpay-v3 也可用北京时间 yyyy-MM-dd HH:mm:ss）',
+        en: 'must be a time stamp in seconds (daxpay-v3: also yyyy-MM-dd HH:mm:ss, Beijing)',
+      });
     if (windowed) this.assertInWindow(atS, app.reqTimeWindowS, 'reqTime');
   }
 

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import type { Job, JobOptions, Queue } from 'bull';
+import type { Redis } from 'ioredis';
 import { errorText } from '../shared/errors.js';
 import {
   PRIORITY,
@@ -15,6 +17,16 @@ export const BULL_QUEUE = 'refund-sync';
 const MAX_WAITING = 10_000;
 /** A merchant is told within 3 s that Redis does not answer. */
 const COMMAND_TIMEOUT_MS = 2_500;
+/** Bull says goodbye to Redis for no longer than this. */
+const CLOSE_TIMEOUT_MS = 2_000;
+
+interface Waiter {
+  /** Of the job that is waited for; unknown until it is added. */
+  jobTimestamp: number | undefined;
+  /** Of the newest job that is known to be done. */
+  doneTimestamp: number;
+  resolve: () => void;
+}
 
 /**
  * The queue of the production profile: Bull, one job per refund with the refund's id as job id, so that a second job for the same refund
@@ -24,8 +36,9 @@ const COMMAND_TIMEOUT_MS = 2_500;
  * next look in the database make both harmless.
  */
 export class BullSyncQueue implements SyncQueue {
-  /** Who waits in this process, by refund id and the time stamp of the job. */
-  private readonly waiters = new Map<string, Set<{ jobTimestamp: number | undefined; resolve: () => void }>>();
+  /** Who waits in this process, by refund id. */
+  private readonly waiters = new Map<string, Set<Waiter>>();
+  private readonly running = new Set<Promise<void>>();
   private stopped = false;
 
   constructor(
@@ -33,24 +46,27 @@ export class BullSyncQueue implements SyncQueue {
     private readonly options: {
       /** 0: this process only submits. */
       concurrency: number;
+      /** Every connection that Bull was given; it closes none that it did not make itself. */
+      connections: readonly Redis[];
       onError: (what: string, text: string) => void;
     },
   ) {
     queue.on('error', (error) => options.onError('redis', errorText(error)));
-    queue.on('global:completed', (jobId, result) => this.settle(String(jobId), result));
-    queue.on('global:failed', (jobId) => this.settle(String(jobId), undefined));
+    queue.on('global:completed', (jobId, result) => this.settle(String(jobId), Number(result)));
+    // Of jobs that stalled too often; when their next run would be is for the sweep to say.
+    queue.on('global:failed', (jobId) => this.settle(String(jobId), Date.now()));
   }
 
   async start(handler: SyncHandler): Promise<void> {
     if (this.options.concurrency === 0) return;
     const working = this.queue.process(this.options.concurrency, async (job: Job<SyncJob>) => {
-      try {
-        await handler({ refundId: String(job.id), source: job.data.source });
-      } catch (error) {
-        this.options.onError(`sync of refund ${String(job.id)}`, errorText(error));
-        // Bull stores what is thrown: a sentence without data, never the error itself.
-        throw withoutStack(new Error('the sync failed inside the service; its log says why'));
-      }
+      const run = handler({ refundId: String(job.id), source: job.data.source }).catch((error: unknown) =>
+        // Not thrown on: Bull would store it, and a failed job ends as a done one does. The refund keeps its next look.
+        this.options.onError(`sync of refund ${String(job.id)}`, errorText(error)),
+      );
+      this.running.add(run);
+      await run;
+      this.running.delete(run);
       return job.timestamp;
     });
     // Ends when the queue closes; until then its faults come as 'error' events.
@@ -59,28 +75,38 @@ export class BullSyncQueue implements SyncQueue {
 
   async submit(job: SyncJob): Promise<Submission> {
     if (this.stopped) return { state: 'accepted', settled: Promise.resolve() };
-    return this.inTime(this.submitNow(job));
+    return this.inTime(() => this.submitNow(job));
   }
 
   async submitMany(jobs: readonly SyncJob[]): Promise<void> {
     if (jobs.length === 0 || this.stopped) return;
     // A job id that exists is left as it is by Redis itself.
-    await this.inTime(this.queue.addBulk(jobs.map((job) => ({ data: job, opts: optionsOf(job) }))));
+    await this.inTime(() => this.queue.addBulk(jobs.map((job) => ({ data: job, opts: optionsOf(job) }))));
+  }
+
+  /** A key beside the jobs is gone when they are. Of many processes that look, one is told. */
+  async hasForgotten(): Promise<boolean> {
+    const key = this.queue.toKey('remembers');
+    return (await this.inTime(() => this.queue.client.set(key, '1', 'NX'))) === 'OK';
   }
 
   async room(): Promise<number> {
-    return Math.max(0, MAX_WAITING - (await this.inTime(this.queue.getWaitingCount())));
+    return Math.max(0, MAX_WAITING - (await this.inTime(() => this.queue.getWaitingCount())));
   }
 
   async stop(): Promise<void> {
     this.stopped = true;
-    await this.queue.close();
+    // Takes no further job from here on; without Redis it would wait for ever to say how the running ones ended.
+    const closing = this.queue.close();
+    await Promise.all(this.running);
+    await withinMs(closing, CLOSE_TIMEOUT_MS);
+    for (const connection of this.options.connections) connection.disconnect();
     for (const waiting of this.waiters.values()) for (const { resolve } of waiting) resolve();
     this.waiters.clear();
   }
 
   async ping(): Promise<void> {
-    await this.inTime(this.queue.client.ping());
+    await this.inTime(() => this.queue.client.ping());
   }
 
   private async submitNow(job: SyncJob): Promise<Submission> {
@@ -120,33 +146,35 @@ export class BullSyncQueue implements SyncQueue {
     bindTo: (jobTimestamp: number) => void;
     settle: () => void;
   } {
-    let resolvePromise: () => void = () => undefined;
-    const settled = new Promise<void>((resolve) => (resolvePromise = resolve));
-    const entry: { jobTimestamp: number | undefined; resolve: () => void } = {
-      jobTimestamp: undefined,
-      resolve: resolvePromise,
-    };
+    let resolve: () => void = () => undefined;
+    const settled = new Promise<void>((resolvePromise) => (resolve = resolvePromise));
+    const waiter: Waiter = { jobTimestamp: undefined, doneTimestamp: 0, resolve };
     const waiting = this.waiters.get(refundId) ?? new Set();
-    waiting.add(entry);
+    waiting.add(waiter);
     this.waiters.set(refundId, waiting);
-    const forget = (): void => {
-      waiting.delete(entry);
+    void settled.then(() => {
+      waiting.delete(waiter);
       if (waiting.size === 0 && this.waiters.get(refundId) === waiting) this.waiters.delete(refundId);
+    });
+    const bindTo = (jobTimestamp: number): void => {
+      waiter.jobTimestamp = jobTimestamp;
+      if (waiter.doneTimestamp >= jobTimestamp) resolve();
     };
-    void settled.then(forget);
-    return { settled, bindTo: (jobTimestamp) => (entry.jobTimestamp = jobTimestamp), settle: resolvePromise };
+    return { settled, bindTo, settle: resolve };
   }
 
-  /** An event of an earlier job with the same id must not wake who waits for a later one. */
-  private settle(refundId: string, result: string | undefined): void {
-    const doneTimestamp = result === undefined ? NaN : Number(result);
-    for (const entry of this.waiters.get(refundId) ?? []) {
-      const isEarlier = entry.jobTimestamp !== undefined && doneTimestamp < entry.jobTimestamp;
-      if (!isEarlier) entry.resolve();
+  /** The event of an earlier job with the same id, which may come late, must not wake who waits for a later one. */
+  private settle(refundId: string, doneTimestamp: number): void {
+    for (const waiter of this.waiters.get(refundId) ?? []) {
+      waiter.doneTimestamp = Math.max(waiter.doneTimestamp, doneTimestamp);
+      if (waiter.jobTimestamp !== undefined && waiter.doneTimestamp >= waiter.jobTimestamp) waiter.resolve();
     }
   }
 
-  private async inTime<T>(work: Promise<T>): Promise<T> {
+  /** Nothing is sent before Redis is there: what its client keeps in memory meanwhile would grow with every request. */
+  private async inTime<T>(work: () => Promise<T>): Promise<T> {
+    const { client } = this.queue;
+    const abort = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(
@@ -154,13 +182,25 @@ export class BullSyncQueue implements SyncQueue {
         COMMAND_TIMEOUT_MS,
       );
     });
+    const ready = client.status === 'ready' ? Promise.resolve() : once(client, 'ready', { signal: abort.signal });
     try {
-      return await Promise.race([work, timeout]);
+      return await Promise.race([ready.then(work), timeout]);
     } catch (error) {
       throw error instanceof QueueUnavailable ? error : new QueueUnavailable(errorText(error));
     } finally {
       clearTimeout(timer);
+      abort.abort();
     }
+  }
+}
+
+async function withinMs(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
+  try {
+    await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -173,9 +213,4 @@ function optionsOf(job: SyncJob): JobOptions {
     attempts: 1,
     ...(job.source === 'sweep' ? {} : { priority: PRIORITY[job.source] }),
   };
-}
-
-function withoutStack(error: Error): Error {
-  error.stack = `${error.name}: ${error.message}`;
-  return error;
 }

@@ -14,14 +14,13 @@ const MAX_WAITING = 2_000;
 /** The queue of the embedded profile: in this process, in memory. */
 export class InlineSyncQueue implements SyncQueue {
   private readonly entries = new Map<string, Entry>();
-  /** Refund ids by priority, first in first out; an id brought forward leaves a stale one behind, which is skipped. */
+  /** Ids of waiting refunds by priority, first in first out; an id brought forward moves to the end of its new lane. */
   private readonly lanes = new Map<number, Set<string>>(
     [...new Set(Object.values(PRIORITY))].sort().map((priority) => [priority, new Set()]),
   );
   private handler: SyncHandler | undefined;
   private running = 0;
   private stopped = false;
-  private idle: (() => void) | undefined;
 
   constructor(
     private readonly concurrency: number,
@@ -41,7 +40,13 @@ export class InlineSyncQueue implements SyncQueue {
   }
 
   async submitMany(jobs: readonly SyncJob[]): Promise<void> {
+    if (this.stopped) return;
     for (const job of jobs) if (!this.entries.has(job.refundId)) this.add(job);
+  }
+
+  /** It forgets when its process ends; the claims of that run out by themselves. */
+  async hasForgotten(): Promise<boolean> {
+    return false;
   }
 
   async room(): Promise<number> {
@@ -52,7 +57,8 @@ export class InlineSyncQueue implements SyncQueue {
 
   async stop(): Promise<void> {
     this.stopped = true;
-    if (this.running > 0) await new Promise<void>((resolve) => (this.idle = resolve));
+    const running = [...this.entries.values()].filter(({ state }) => state === 'running');
+    await Promise.all(running.map(({ settled }) => settled));
     // Whoever waits for a job that never ran reads the database and finds that nothing happened.
     for (const entry of this.entries.values()) entry.settle();
     this.entries.clear();
@@ -113,7 +119,6 @@ export class InlineSyncQueue implements SyncQueue {
       this.entries.delete(entry.job.refundId);
       this.running -= 1;
       entry.settle();
-      if (this.stopped && this.running === 0) this.idle?.();
       this.pump();
     }
   }

@@ -2,12 +2,9 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { SchedulerRegistry } from '@nestjs/schedule';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { DueRefundService } from '../refund/due-refund.service.js';
-import { MINUTE_MS } from '../shared/clock.js';
 import { errorText } from '../shared/errors.js';
 import { SYNC_QUEUE, type SyncQueue } from './sync-queue.port.js';
 
-/** A claimed refund is due again after this long, should its job be lost. */
-export const CLAIM_MS = 2 * MINUTE_MS;
 const BATCH = 500;
 const SWEEP = 'sweep';
 
@@ -44,11 +41,13 @@ export class Sweeper implements OnApplicationBootstrap {
 
   /** Sweeps once: claims what is due, batch by batch, until nothing is due or the queue is full. @returns how many were claimed. */
   async sweep(): Promise<number> {
+    const { claimMs } = this.config;
+    if (await this.queue.hasForgotten()) await this.due.takeBackClaims(claimMs);
     let claimed = 0;
     while (!this.stopped) {
       const limit = Math.min(BATCH, await this.queue.room());
       if (limit === 0) return claimed;
-      const ids = await this.due.claim(limit, CLAIM_MS);
+      const ids = await this.due.claim(limit, claimMs);
       await this.queue.submitMany(ids.map((refundId) => ({ refundId, source: 'sweep' as const })));
       claimed += ids.length;
       if (ids.length < limit) return claimed;

@@ -3,6 +3,7 @@ import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import type { Queue } from 'bull';
 import { Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
+import { SECOND_MS } from '../shared/clock.js';
 import { BULL_QUEUE, BullSyncQueue } from './bull.sync-queue.js';
 import { InlineSyncQueue } from './inline.sync-queue.js';
 import { SYNC_QUEUE, type SyncJob, type SyncQueue } from './sync-queue.port.js';
@@ -14,10 +15,11 @@ const RECONNECT_MAX_MS = 1_000;
 export class SyncQueueModule {
   static forRoot(config: AppConfig): DynamicModule {
     const { redisUrl } = config;
+    const connections: Redis[] = [];
     const bull =
       redisUrl === undefined
         ? []
-        : [bullRoot(redisUrl, config.redisPrefix), BullModule.registerQueue({ name: BULL_QUEUE })];
+        : [bullRoot(redisUrl, config, connections), BullModule.registerQueue({ name: BULL_QUEUE })];
     return {
       module: SyncQueueModule,
       global: true,
@@ -27,7 +29,7 @@ export class SyncQueueModule {
           ? { provide: SYNC_QUEUE, useFactory: () => inlineQueue(config) }
           : {
               provide: SYNC_QUEUE,
-              useFactory: (queue: Queue<SyncJob>) => bullQueue(config, queue),
+              useFactory: (queue: Queue<SyncJob>) => bullQueue(config, queue, connections),
               inject: [getQueueToken(BULL_QUEUE)],
             },
       ],
@@ -43,28 +45,38 @@ function inlineQueue(config: AppConfig): SyncQueue {
   );
 }
 
-function bullQueue(config: AppConfig, queue: Queue<SyncJob>): SyncQueue {
+function bullQueue(config: AppConfig, queue: Queue<SyncJob>, connections: readonly Redis[]): SyncQueue {
   const logger = new Logger('SyncQueue');
   return new BullSyncQueue(queue, {
     concurrency: config.role === 'api' ? 0 : config.syncConcurrency,
+    connections,
     onError: (what, error) => logger.error({ msg: 'queue error; the database keeps every next look', what, error }),
   });
 }
 
-function bullRoot(redisUrl: string, prefix: string): DynamicModule {
+function bullRoot(
+  redisUrl: string,
+  { redisPrefix, leaseMs }: AppConfig,
+  /** Receives every connection that is made. */
+  connections: Redis[],
+): DynamicModule {
   const retryStrategy = (times: number): number => Math.min(times * 100, RECONNECT_MAX_MS);
   return BullModule.forRoot({
     // In braces, so that all keys of the queue live in one slot of a Redis Cluster.
-    prefix: `{${prefix}}`,
-    createClient: (type) =>
-      type === 'client'
-        ? new Redis(redisUrl, { retryStrategy, maxRetriesPerRequest: null })
-        : new Redis(redisUrl, { retryStrategy, maxRetriesPerRequest: null, enableReadyCheck: false }),
+    prefix: `{${redisPrefix}}`,
+    createClient: (type) => {
+      const enableReadyCheck = type === 'client';
+      const connection = new Redis(redisUrl, { retryStrategy, maxRetriesPerRequest: null, enableReadyCheck });
+      connections.push(connection);
+      return connection;
+    },
     settings: {
-      lockDuration: 30_000,
-      stalledInterval: 15_000,
+      // The job of a dead worker is run again when its lease has run out, not a moment before: it would find the refund busy.
+      lockDuration: leaseMs + SECOND_MS,
+      stalledInterval: leaseMs / 2,
       maxStalledCount: 2,
       guardInterval: 5_000,
+      retryProcessDelay: SECOND_MS,
       drainDelay: 5,
     },
   });

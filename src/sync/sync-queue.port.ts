@@ -6,6 +6,8 @@ export const SYNC_QUEUE = Symbol('SyncQueue');
 export interface SyncJob {
   refundId: string;
   source: Exclude<SyncSource, 'create'>;
+  /** Of the refund, where whoever submits knows it. */
+  accountId?: string;
 }
 
 /** People who wait come first, hints next, the sweep last. Smaller is sooner. */
@@ -35,6 +37,8 @@ export interface SyncQueue {
   submit(job: SyncJob): Promise<Submission>;
   /** For hints and the sweep: refunds that wait or run already are left as they are. @throws QueueUnavailable */
   submitMany(jobs: readonly SyncJob[]): Promise<void>;
+  /** True once after jobs were lost that had been added: a claim made for them is void. @throws QueueUnavailable */
+  hasForgotten(): Promise<boolean>;
   /** How many more jobs the sweep should add now; bounds memory at any backlog. */
   room(): Promise<number>;
   /** @throws QueueUnavailable when the queue cannot take jobs now. */

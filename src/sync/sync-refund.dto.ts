@@ -30,6 +30,8 @@ export class SyncRefundDto {
   })
   @IsOptional()
   @IsIP(undefined, { message: bothLanguages('必须是 IPv4 或 IPv6 地址', 'must be an IPv4 or IPv6 address') })
+  // An IPv6 zone may have any length.
+  @MaxLength(64, { message: bothLanguages('最长 64 个字符', 'must have at most 64 characters') })
   clientIp?: string;
 
   @ApiProperty({

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
+import { DueRefundService } from '../refund/due-refund.service.js';
 import type { Refund } from '../refund/refund.entity.js';
 import { RefundQueryService } from '../refund/refund-query.service.js';
 import type { SyncRecord } from '../refund/sync-record.entity.js';
@@ -24,6 +25,7 @@ export class SyncRequestService {
   constructor(
     @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
     private readonly refunds: RefundQueryService,
+    private readonly due: DueRefundService,
     @Inject(APP_CONFIG) private readonly config: AppConfig,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
@@ -34,17 +36,23 @@ export class SyncRequestService {
   async request(refundId: string, source: SyncJob['source']): Promise<SyncOutcome> {
     const before = await this.refunds.newestSyncId(refundId);
     const submission = await this.submit({ refundId, source });
-    if (submission === 'queueAway') return { state: 'queueAway' };
+    if (submission === 'queueAway') return this.later(refundId, { state: 'queueAway' });
     if (submission.state === 'running') return { state: 'running' };
     const settled = await settledWithin(submission.settled, this.config.syncWaitMs);
     const records = await this.refunds.syncsAfter(refundId, before);
-    if (records.length === 0 && !settled) return { state: 'goesOn' };
+    if (records.length === 0 && !settled) return this.later(refundId, { state: 'goesOn' });
     const refund = await this.refunds.find(refundId);
     if (!refund) return { state: 'broken' };
     if (records.length > 0 && settled) return { state: 'done', records, refund };
     if (!settled) return { state: 'goesOn' };
     const leased = refund.leaseUntil !== null && refund.leaseUntil.getTime() > this.clock.now().getTime();
     return { state: leased ? 'running' : 'broken' };
+  }
+
+  /** Whoever asked is told that the sync goes on by itself; the next sweep sees to it, also when the job was lost. */
+  private async later(refundId: string, outcome: SyncOutcome): Promise<SyncOutcome> {
+    await this.due.hint(refundId);
+    return outcome;
   }
 
   private async submit(job: SyncJob): Promise<Submission | 'queueAway'> {

@@ -41,21 +41,25 @@ export class SyncService {
       await this.leases.release(refund.id, lease.token);
       return 'absent';
     }
+    let released = false;
     try {
       const { applied, account } = await this.gateway.ask(job, lease, refund.gatewayAccountId);
+      released = applied.refund.leaseToken !== lease.token;
       this.log(job, applied);
       if (applied.decision.followUp !== 'replayCreate' || account === undefined) return applied;
       const repeated = await this.repeatCreate(job, lease, applied, account);
+      released = (repeated ?? applied).refund.leaseToken !== lease.token;
       return repeated ?? applied;
     } finally {
-      // apply() gives the lease back with its commit; this is for what ended without one.
-      await this.leases.release(refund.id, lease.token).catch((error: unknown) => {
-        this.logger.warn({
-          msg: 'the lease could not be given back and will run out',
-          refundId: refund.id,
-          error: String(error),
+      // For what ended without a commit that gave it back.
+      if (!released)
+        await this.leases.release(refund.id, lease.token).catch((error: unknown) => {
+          this.logger.warn({
+            msg: 'the lease could not be given back and will run out',
+            refundId: refund.id,
+            error: String(error),
+          });
         });
-      });
     }
   }
 

@@ -25,8 +25,12 @@ const PLAIN: ReadonlySet<unknown> = new Set([String, Boolean, Number, Array, Obj
 
 /** @throws DomainError `invalid` with every fault. */
 export async function toDto<T extends object>(type: Type<T>, value: unknown): Promise<T> {
+  // class-validator finds nothing wrong with what is no object, a list included.
+  if (value != null && (typeof value !== 'object' || Array.isArray(value))) {
+    throw new DomainError('invalid', { zh: '必须是 JSON 对象', en: 'a JSON object is expected' });
+  }
   const dto = plainToInstance(type, value ?? {});
-  const errors = await validate(dto, { whitelist: false, forbidUnknownValues: false, stopAtFirstError: true });
+  const errors = await validate(dto, { whitelist: false, forbidUnknownValues: false });
   if (errors.length === 0) return dto;
   const faults = errors.flatMap((error) => faultsOf(error, ''));
   const text: LocalText = {
@@ -38,12 +42,15 @@ export async function toDto<T extends object>(type: Type<T>, value: unknown): Pr
 
 function faultsOf(error: ValidationError, parent: string): { field: string; zh: string; en: string }[] {
   const field = `${parent}${error.property.slice(0, 64)}`;
-  const own = Object.values(error.constraints ?? {}).map((message) => {
-    const [first = '', second] = message.split(SEPARATOR);
-    // class-validator's own texts begin with the name of the property, which is said already.
-    const strip = (text: string) =>
-      text.startsWith(`${error.property} `) ? text.slice(error.property.length + 1) : text;
-    return { field, zh: strip(first), en: strip(second ?? first) };
-  });
+  // Checks run from the last decorator to the first; the first says what is most basically wrong ("must be an integer", not "too large").
+  const own = Object.values(error.constraints ?? {})
+    .slice(-1)
+    .map((message) => {
+      const [first = '', second] = message.split(SEPARATOR);
+      // class-validator's own texts begin with the name of the property, which is said already.
+      const strip = (text: string) =>
+        text.startsWith(`${error.property} `) ? text.slice(error.property.length + 1) : text;
+      return { field, zh: strip(first), en: strip(second ?? first) };
+    });
   return [...own, ...(error.children ?? []).flatMap((child) => faultsOf(child, `${field}.`))];
 }

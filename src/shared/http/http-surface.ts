@@ -5,12 +5,25 @@ import { newTraceId, runWithTrace } from '../trace.js';
 export const BODY_LIMIT_BYTES = 64 * 1024;
 
 /** The merchant API: everything below these paths answers with HTTP 200 and the envelope. */
-const MERCHANT_PATH = /^\/+(?:unipay|uni)\//;
+const MERCHANT_PREFIXES: ReadonlySet<string> = new Set(['unipay', 'uni']);
+/** Proxies may send the whole address as target (RFC 9112, 3.2.2); the router leaves its origin out. */
+const FIRST_SEGMENT = /^(?:https?:\/\/[^/]*)?\/+([^/?#]+)\//;
 
 const traceIds = new WeakMap<FastifyRequest, string>();
 
+/** @param url the request target as it came in. The router resolves percent signs, so this does too. */
 export function isMerchantPath(url: string): boolean {
-  return MERCHANT_PATH.test(url);
+  const segment = FIRST_SEGMENT.exec(url)?.[1] ?? '';
+  return MERCHANT_PREFIXES.has(segment.includes('%') ? decoded(segment) : segment);
+}
+
+function decoded(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    // A stray %: the router refuses it, and it is no prefix of ours.
+    return segment;
+  }
 }
 
 /** The trace of a request: made when it came in. */
