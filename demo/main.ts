@@ -1,12 +1,14 @@
 import { parseArgs } from 'node:util';
+import { readBalances } from './balances.js';
 import { requestJson } from './http.js';
+import { Operator } from './operator.js';
 import { Progress } from './progress.js';
-import { APPS, scenario } from './scenario.js';
+import { balanceTable, colours, refundTable, type Paint } from './report.js';
+import { scenario } from './scenario.js';
 import { ServiceProcess } from './service-process.js';
-import { MerchantClients, Setup } from './setup.js';
-import { formatCurl, type SyncAnswer } from './signed-client.js';
+import { merchants, setUp } from './setup.js';
+import { formatCurl, type SignedClient, type SyncAnswer } from './signed-client.js';
 import { syncAll } from './sync-all.js';
-import { balanceTable, colours, refundTable } from './report.js';
 import { differencesOf } from './verdict.js';
 
 const USAGE = `Usage: npm run demo [-- --once]
@@ -21,70 +23,104 @@ them with signed requests, and shows what became of them. Nothing is left behind
 Environment: PORT and SANDBOX_PORT (default: free ones), NO_COLOR.
 `;
 
-/** Keeps its place at the end of the table: the printed curl repairs it. */
-const FOR_CURL = 'R-CURL';
+/** Not synced by the demo: it is left for the printed curl. */
+const REFUND_FOR_CURL = 'R-CURL';
+const SYNC_PATH = '/unipay/syncRefund';
+/** Ctrl-C while the demo is at work; once all is shown, it ends with the verdict instead. */
+const INTERRUPTED = 130;
 
-async function main(once: boolean, service: ServiceProcess): Promise<number> {
-  const progress = new Progress(process.stderr);
-  const paint = colours(process.stdout);
-  const payments = scenario(FOR_CURL);
+class Demo {
+  private readonly service = new ServiceProcess();
+  private readonly operator = new Operator(this.service);
+  private readonly paint: Paint = colours(process.stdout);
+  private interruptedCode = INTERRUPTED;
 
-  progress.begin('starting the service, its database and the gateway sandbox');
-  await service.start();
-  const clients = new MerchantClients(service);
-  const setup = new Setup(service, clients);
-  progress.begin('registering and creating refunds', payments.flatMap(({ refunds }) => refunds).length);
-  const subjects = await setup.run(payments, () => progress.step());
-  const toSync = subjects.filter(({ plan }) => plan.calls.length > 0);
-  progress.begin('syncing', toSync.flatMap(({ plan }) => plan.calls).length);
-  const results = await syncAll(service, clients, toSync, () => progress.step());
-  progress.begin('comparing with what the gateway knows');
-  const balances = await setup.balances(payments);
-  const differences = await differencesOf(service, results, balances);
-  progress.end();
+  constructor(private readonly once: boolean) {}
 
-  print(refundTable(results, paint));
-  print(balanceTable(balances, paint));
-  if (differences.length === 0) {
-    print(paint.green(`All ${results.length} refunds ended as the gateway's truth demands, each change once.`));
-  } else {
-    print(paint.red(`${differences.length} differences:`), ...differences.map((difference) => `  ${difference}`));
+  /** Never rejects: ends the process when all is done, whatever happens. */
+  async run(): Promise<void> {
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => void this.end(this.interruptedCode));
+    try {
+      const { client, verdict } = await this.show();
+      await this.end(this.once ? await this.tryCurl(client, verdict) : await this.stayOpen(client, verdict));
+    } catch (error) {
+      // What fails because Ctrl-C took the service away is no news.
+      if (this.service.stopping) return;
+      const text = error instanceof Error ? error.message : String(error);
+      process.stderr.write(`\n\ndemo: ${text}\n${this.service.output()}`);
+      await this.end(1);
+    }
   }
 
-  const merchant = clients.of('default');
-  const curl = () => formatCurl(`${service.url}/unipay/syncRefund`, merchant.body({ refundNo: FOR_CURL }));
-  print('', `API documentation: ${service.url}/docs`, '', 'One more refund hangs. This signed request repairs it:', '');
-  if (!once) {
-    print(curl(), '');
-    return stayOpen(service, curl, differences.length === 0 ? 0 : 1);
+  private async end(exitCode: number): Promise<never> {
+    await this.service.stop();
+    process.exit(exitCode);
   }
-  const body = merchant.body({ refundNo: FOR_CURL });
-  print(formatCurl(`${service.url}/unipay/syncRefund`, body), '');
-  const answer = await merchant.send<SyncAnswer>('/unipay/syncRefund', body);
-  const docs = await requestJson('GET', `${service.url}/docs-json`);
-  const works = answer.code === 0 && answer.data?.repair === true && docs.status === 200;
-  print(`Sent as printed: ${JSON.stringify(answer)}`);
-  if (!works) print(paint.red('  it should have answered code 0 with a repair, and the documentation HTTP 200'));
-  return differences.length === 0 && works ? 0 : 1;
-}
 
-/** Until Ctrl-C, or until the service ends by itself. */
-async function stayOpen(service: ServiceProcess, curl: () => string, exitCode: number): Promise<number> {
-  const app = APPS.default;
-  print(
-    `The signature holds for 300 s.${process.stdin.isTTY ? ' Press Enter for a fresh one.' : ''} The secret is ${service.secretOf(app)}; how to sign: docs/merchant-api.md.`,
-    `Internal API: curl -s -H 'authorization: Bearer ${service.adminToken}' '${service.url}/admin/refunds?status=review'`,
-    '',
-    'Running until Ctrl-C.',
-  );
-  if (process.stdin.isTTY) process.stdin.on('data', () => print('', curl()));
-  interrupted.exitCode = exitCode;
-  const code = await service.ended;
-  throw new Error(`the service ended by itself (exit code ${code})\n${service.output()}`);
-}
+  /** The whole story, up to the verdict: 0 when every refund ended as it must. */
+  private async show(): Promise<{ client: SignedClient; verdict: number }> {
+    const { service, operator, paint } = this;
+    const progress = new Progress(process.stderr);
+    const payments = scenario(REFUND_FOR_CURL);
+    progress.begin('starting the service, its database and the gateway sandbox');
+    await service.start();
+    const clients = await merchants(operator, service.url, service.signSecret);
+    progress.begin('registering and creating refunds', payments.flatMap(({ refunds }) => refunds).length);
+    const subjects = await setUp(operator, clients, payments, () => progress.step());
+    const toSync = subjects.filter(({ plan }) => plan.calls.length > 0);
+    const before = await readBalances(operator, toSync);
+    progress.begin('sending signed syncs', toSync.flatMap(({ plan }) => plan.calls).length);
+    const refunds = await syncAll(operator, toSync, () => progress.step());
+    progress.begin('comparing with the truth');
+    const after = await readBalances(operator, toSync);
+    const differences = await differencesOf(operator, refunds, after);
+    progress.end();
 
-/** What Ctrl-C exits with: 130 while the demo is at work, its verdict once all is shown. */
-const interrupted = { exitCode: 130 };
+    print('', refundTable(refunds, paint), '', balanceTable(before, after, paint), '');
+    if (differences.length === 0)
+      print(paint.green(`All ${refunds.length} refunds ended as the truth at the gateway demands.`));
+    else print(paint.red(`${differences.length} differences:`), ...differences.map((difference) => `  ${difference}`));
+    print('', `API documentation: ${service.url}/docs`, '', 'One more refund hangs. This signed request repairs it:');
+    return { client: clients.default, verdict: differences.length === 0 ? 0 : 1 };
+  }
+
+  private printCurl(body: string): void {
+    print('', formatCurl(this.service.url + SYNC_PATH, body), '');
+  }
+
+  /** Sends the very bytes that were printed. */
+  private async tryCurl(client: SignedClient, verdict: number): Promise<number> {
+    const body = client.body({ refundNo: REFUND_FOR_CURL });
+    this.printCurl(body);
+    const answer = await client.send<SyncAnswer>(SYNC_PATH, body);
+    print('Sent as printed:', '', JSON.stringify(answer));
+    const docs = await requestJson('GET', `${this.service.url}/docs-json`);
+    const works = answer.code === 0 && answer.data?.repair === true && docs.status === 200;
+    if (!works) print(this.paint.red('It must answer code 0 with a repair, and the documentation must be there.'));
+    return works ? verdict : 1;
+  }
+
+  /** Until Ctrl-C; returns only when the service ends by itself. */
+  private async stayOpen(client: SignedClient, verdict: number): Promise<number> {
+    const { service } = this;
+    const show = () => this.printCurl(client.body({ refundNo: REFUND_FOR_CURL }));
+    show();
+    print(
+      `It is valid for 300 s${process.stdin.isTTY ? ' (Enter prints a fresh one)' : ''}; SIGN_SECRET=${service.signSecret}`,
+      'Refunds that need a person, from the internal API:',
+      '',
+      `curl -s -H 'authorization: Bearer ${service.adminToken}' '${service.url}/admin/refunds?status=review'`,
+      '',
+      'Running until Ctrl-C.',
+    );
+    if (process.stdin.isTTY) process.stdin.on('data', show);
+    this.interruptedCode = verdict;
+    const code = await service.ended;
+    if (!service.stopping) throw new Error(`the service ended by itself, exit code ${code}`);
+    return verdict;
+  }
+}
 
 function print(...lines: string[]): void {
   process.stdout.write(`${lines.join('\n')}\n`);
@@ -103,20 +139,5 @@ function readFlags(): { once: boolean } | { exitCode: number } {
 }
 
 const flags = readFlags();
-if ('exitCode' in flags) {
-  process.exitCode = flags.exitCode;
-} else {
-  const service = new ServiceProcess();
-  const end = async (exitCode: number) => {
-    await service.stop();
-    process.exit(exitCode);
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => void end(interrupted.exitCode));
-  main(flags.once, service).then(end, async (error: unknown) => {
-    // What fails because Ctrl-C took the service away is no news.
-    if (!service.stopping)
-      process.stderr.write(`\ndemo: ${error instanceof Error ? error.message : String(error)}\n${service.output()}`);
-    await end(1);
-  });
-}
+if ('exitCode' in flags) process.exitCode = flags.exitCode;
+else void new Demo(flags.once).run();

@@ -95,7 +95,7 @@ const processing: Story = {
   most: ASKED_ONCE,
 };
 /** "Not found" is never "failed": it may be replication delay. The refund stays and is asked again later. */
-const unknown: Story = {
+const notFound: Story = {
   story: 'not found',
   way: 'registered',
   truth: 'absent',
@@ -153,7 +153,7 @@ const askedTwice: Story = {
 const atTheSameTime: Story = {
   ...success,
   story: 'success, two syncs at once',
-  fault: { operation: 'query', kind: 'slow', slowMs: 1_000 },
+  fault: { operation: 'query', kind: 'slow', slowMs: 1_500 },
   calls: [SUCCEEDS, IS_RUNNING],
   overlapping: true,
 };
@@ -197,16 +197,16 @@ const PLAN: readonly [PaymentPlan['app'], PaymentPlan['channel'], Story[]][] = [
   ['default', 'wechat_pay', [success, closed, processing]],
   ['default', 'wechat_pay', [success, success, success]],
   ['default', 'wechat_pay', [closed, closed, closed]],
-  ['default', 'wechat_pay', [unknown, otherAmount, abnormal]],
-  ['default', 'wechat_pay', [success, unknown, processing]],
-  ['default', 'wechat_pay', [after('badSignature', 'success, then a forged answer'), success, late]],
+  ['default', 'wechat_pay', [notFound, otherAmount, abnormal]],
+  ['default', 'wechat_pay', [success, notFound, processing]],
+  ['default', 'wechat_pay', [after('badSignature', 'success, first a forged answer'), success, late]],
   ['default', 'wechat_pay', [after('http500', 'success, first a 500'), closed, takenBack]],
   ['default', 'wechat_pay', [after('reset', 'success, first a cut line'), askedTwice, atTheSameTime]],
   ['default', 'wechat_pay', [{ ...success, ...created, story: 'created' }, lostAnswer, lostRequest]],
   ['default', 'wechat_pay', [{ ...closed, ...created, story: 'created, closed' }, refused, success]],
   ['default', 'wechat_pay', [{ ...processing, ...created, story: 'created, processing' }, abnormal, otherAmount]],
   ['branch', 'wechat_pay', [success, closed, processing]],
-  ['branch', 'wechat_pay', [success, { ...closed, ...created, story: 'created, closed' }, unknown]],
+  ['branch', 'wechat_pay', [success, { ...closed, ...created, story: 'created, closed' }, notFound]],
   ['default', 'cash_pay', [cash, cash, { ...cash, way: 'created', story: 'created, cash' }]],
 ];
 

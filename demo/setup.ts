@@ -1,0 +1,131 @@
+import { randomBytes } from 'node:crypto';
+import type { Operator } from './operator.js';
+import { APPS, type PaymentPlan, type RefundPlan } from './scenario.js';
+import { SignedClient, type RefundAnswer } from './signed-client.js';
+
+/** A refund that the service and the sandbox know of. */
+export interface Subject {
+  plan: RefundPlan;
+  payment: PaymentPlan;
+  merchant: SignedClient;
+  /** Of the service, 19 digits. */
+  id: string;
+  /** The number under which the gateway knows it. */
+  gatewayRequestNo: string;
+}
+
+export type Merchants = Record<keyof typeof APPS, SignedClient>;
+
+/** A client for each app; the second app is made here. */
+export async function merchants(operator: Operator, url: string, defaultSecret: string): Promise<Merchants> {
+  const branchSecret = randomBytes(16).toString('hex');
+  const { appId, signType } = APPS.branch;
+  await operator.admin('PUT', `/admin/apps/${appId}`, { name: 'Branch', signType, signSecret: branchSecret });
+  return {
+    default: new SignedClient(url, { ...APPS.default, secret: defaultSecret }),
+    branch: new SignedClient(url, { ...APPS.branch, secret: branchSecret }),
+  };
+}
+
+/** Brings the sandbox and the service to where the story begins: refunds that hang, and a gateway that knows better. */
+export async function setUp(
+  operator: Operator,
+  clients: Merchants,
+  payments: readonly PaymentPlan[],
+  onRefund: () => void,
+): Promise<Subject[]> {
+  // A gateway that never calls back, and works on what it was sent until it is told what becomes of it.
+  await operator.sandbox('POST', '/control/settings', {
+    channel: 'wechat_pay',
+    autoCallback: false,
+    defaultScript: script('processing'),
+  });
+  const subjects: Subject[] = [];
+  for (const payment of payments) {
+    const { businessNo, channel, amount, app } = payment;
+    if (channel === 'wechat_pay')
+      await operator.sandbox('POST', '/control/payments', { channel, outTradeNo: businessNo, amount, currency: 'CNY' });
+    await operator.admin('POST', '/admin/payments', { appId: app, businessNo, channel, amount });
+    for (const plan of payment.refunds) {
+      const merchant = clients[app];
+      const subject =
+        plan.way === 'registered'
+          ? await register(operator, payment, plan)
+          : await create(operator, merchant, payment, plan);
+      if (plan.fault?.operation === 'query') await addFault(operator, plan.fault, subject.gatewayRequestNo);
+      subjects.push({ ...subject, plan, payment, merchant });
+      onRefund();
+    }
+  }
+  return subjects;
+}
+
+type Made = Pick<Subject, 'id' | 'gatewayRequestNo'>;
+
+/** Follow mode: the gateway has the refund from the merchant, the service is told to follow it. */
+async function register(operator: Operator, payment: PaymentPlan, plan: RefundPlan): Promise<Made> {
+  const { businessNo, channel, app } = payment;
+  const { refundNo, amount } = plan;
+  // Gateways take ASCII alone, so a merchant with other numbers sends another one there.
+  const gatewayRequestNo = refundNo.replace('退款', 'CN-');
+  if (plan.truth !== 'absent') await tellGateway(operator, payment, plan, gatewayRequestNo);
+  const { id } = await operator.admin<{ id: string }>('POST', '/admin/refunds', {
+    appId: app,
+    refundNo,
+    channel,
+    amount,
+    ...(gatewayRequestNo === refundNo ? {} : { gatewayRequestNo }),
+    payment: { businessNo, amount: payment.amount },
+  });
+  return { id, gatewayRequestNo };
+}
+
+/** Full mode: the service itself sends the refund to the gateway, under its own id. */
+async function create(
+  operator: Operator,
+  merchant: SignedClient,
+  payment: PaymentPlan,
+  plan: RefundPlan,
+): Promise<Made> {
+  const { refundNo, amount, fault } = plan;
+  if (fault?.operation === 'create') await addFault(operator, fault);
+  const answer = await merchant.call<RefundAnswer>('/unipay/refund', {
+    businessNo: payment.businessNo,
+    refundNo,
+    refundAll: false,
+    refundChannels: [{ channel: payment.channel, amount }],
+    reason: 'demo',
+  });
+  if (answer.code !== 0 || answer.data === null)
+    throw new Error(`${refundNo} was not created: ${JSON.stringify(answer)}`);
+  const { refundId } = answer.data;
+  if (plan.truth !== 'absent') await tellGateway(operator, payment, plan, refundId);
+  return { id: refundId, gatewayRequestNo: refundId };
+}
+
+/** What the gateway holds from now on; of a create that was lost on the way, what it will hold once that arrives. */
+async function tellGateway(
+  operator: Operator,
+  payment: PaymentPlan,
+  plan: RefundPlan,
+  outRefundNo: string,
+): Promise<void> {
+  await operator.sandbox('POST', '/control/refunds', {
+    channel: payment.channel,
+    outRefundNo,
+    outTradeNo: payment.businessNo,
+    amount: plan.gatewayAmount ?? plan.amount,
+    currency: 'CNY',
+    script: script(plan.truth),
+    ...(plan.fault?.kind === 'lostRequest' ? { awaitCreate: true } : {}),
+  });
+}
+
+function addFault(operator: Operator, fault: NonNullable<RefundPlan['fault']>, outRefundNo?: string): Promise<unknown> {
+  const aim = outRefundNo === undefined ? {} : { outRefundNo };
+  return operator.sandbox('POST', '/control/faults', { channel: 'wechat_pay', rate: 1, count: 1, ...fault, ...aim });
+}
+
+function script(status: string): { afterMs: number; status: string }[] {
+  return [{ afterMs: 0, status }];
+}
