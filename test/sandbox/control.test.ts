@@ -112,9 +112,11 @@ describe('what can be seen', () => {
     expect((await merchant.control('GET', '/faults')).json).toEqual({ items: [] });
     expect((await merchant.control('GET', '/stats')).json).toMatchObject({ requests: 0, queries: 0, refunds: 0, payments: 0, channels: { wechat_pay: { faults: {} } } });
     expect(merchant.sandbox.accounts()).toEqual(before);
-    expect((await merchant.control('GET', '/settings')).json.items).toMatchObject([{ channel: 'wechat_pay', latencyMs: 1, autoPayments: true }]);
+    const settingsOfChannel = async (): Promise<unknown> =>
+      ((await merchant.control('GET', '/settings')).json.items as Json[]).find(({ channel }) => channel === 'wechat_pay');
+    expect(await settingsOfChannel()).toMatchObject({ latencyMs: 1, autoPayments: true });
     await merchant.control('POST', '/reset', { settings: true });
-    expect((await merchant.control('GET', '/settings')).json.items).toMatchObject([{ latencyMs: 0 }]);
+    expect(await settingsOfChannel()).toMatchObject({ latencyMs: 0 });
     const first = await merchant.register('R1', 'success');
     await merchant.control('POST', '/reset');
     expect((await merchant.register('R1', 'success')).gatewayRefundNo).not.toBe(first.gatewayRefundNo);
@@ -128,7 +130,7 @@ describe('what can be seen', () => {
     expect(account?.config.privateKey).toMatch(/^-----BEGIN PRIVATE KEY-----/);
     expect(Object.values(account?.config.platformCertificates ?? {})).toEqual([expect.stringMatching(/^-----BEGIN PUBLIC KEY-----/)]);
     expect(merchant.sandbox.accounts()[0]?.config.baseUrl).toBe(merchant.sandbox.url);
-    expect((await merchant.control('GET', '/health')).json).toMatchObject({ status: 'ok', channels: ['wechat_pay'] });
+    expect((await merchant.control('GET', '/health')).json).toMatchObject({ status: 'ok', channels: expect.arrayContaining(['wechat_pay']) as string[] });
   });
 });
 

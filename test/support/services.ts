@@ -13,7 +13,8 @@ async function reachable(what: string, host: string, port: number): Promise<bool
     socket.once('close', () => resolve(false));
     void Promise.resolve().then(() => socket.unref());
   });
-  if (!open && process.env.REQUIRE_SERVICES === '1') throw new Error(`${what} is required and not reachable at ${host}:${port}`);
+  if (!open && process.env.REQUIRE_SERVICES === '1')
+    throw new Error(`${what} is required and not reachable at ${host}:${port}`);
   if (!open) process.stderr.write(`\nSKIPPED: ${what} is not reachable at ${host}:${port}; its tests do not run\n`);
   return open;
 }

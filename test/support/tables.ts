@@ -2,10 +2,14 @@ import { ENTITIES } from '../../src/database/entities.js';
 import type { TestService } from './service.js';
 
 /** How many rows each table of the service has. */
-export async function rowCounts({ db }: TestService): Promise<Record<string, number>> {
-  const counts: Record<string, number> = {};
-  for (const entity of ENTITIES) counts[entity.name] = await db.read((manager) => manager.count(entity));
-  return counts;
+export function rowCounts({ db }: TestService): Promise<Record<string, unknown>> {
+  return db.read(async (manager) => {
+    const counts = manager.connection.entityMetadatas.map(
+      ({ tableName }) => `(SELECT COUNT(*) FROM ${tableName}) AS ${tableName}`,
+    );
+    const [row] = (await manager.query(`SELECT ${counts.join(', ')}`)) as [Record<string, unknown>];
+    return row;
+  });
 }
 
 /** Every row of every table as text: what somebody who has stolen the database can read. */

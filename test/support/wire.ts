@@ -39,7 +39,9 @@ export function signText(fields: Fields, secret: string, dialect: Dialect = 'dax
 
 export function digest(type: DigestType, text: string, secret: string): string {
   if (type === 'HMAC_SHA256') return createHmac('sha256', secret).update(text).digest('hex');
-  return createHash(type === 'MD5' ? 'md5' : 'sm3').update(text).digest('hex');
+  return createHash(type === 'MD5' ? 'md5' : 'sm3')
+    .update(text)
+    .digest('hex');
 }
 
 function isSkipped(value: Wire): boolean {
@@ -54,8 +56,7 @@ function textOf(value: Wire, dialect: Dialect): string {
   }
   if (typeof value === 'object' && value !== null) {
     const members = Object.entries(value).filter(([, member]) => !isSkipped(member));
-    if (dialect === 'daxpay-v2')
-      members.sort(([left], [right]) => (left.toLowerCase() < right.toLowerCase() ? -1 : 1));
+    if (dialect === 'daxpay-v2') members.sort(([left], [right]) => (left.toLowerCase() < right.toLowerCase() ? -1 : 1));
     return `{${members.map(([name, member]) => `${name}:${textOf(member, dialect)}`).join(',')}}`;
   }
   return String(value);
