@@ -24,9 +24,25 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/**/*.test.ts'],
+          exclude: ['test/processes/**'],
           environment: 'node',
           testTimeout: 30_000,
           hookTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [decorators],
+        test: {
+          name: 'processes',
+          include: ['test/processes/*.test.ts'],
+          environment: 'node',
+          globalSetup: ['test/processes/global-setup.ts'],
+          // After the others and one file at a time: each starts servers and processes that want the whole machine.
+          sequence: { groupOrder: 1 },
+          fileParallelism: false,
+          maxWorkers: 1,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
     ],

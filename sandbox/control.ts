@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { FAULT_KINDS, FAULT_OPERATIONS, operationsOf, TooManyFaults } from './faults.js';
-import { DEFAULT_SETTINGS, TAMPERINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from './gateway.js';
+import { ACCOUNT_VARIANTS, DEFAULT_SETTINGS, TAMPERINGS, type AccountVariant, type ChannelSettings, type ConnectorAccount, type GatewaySimulator } from './gateway.js';
 import { BodyTooLarge, isLoopbackUrl, readBody, sendJson } from './http.js';
 import { Fields, InputError } from './input.js';
 import { BookFull, REFUND_STATUSES, statusAt, type RefundRecord, type RefundStatus, type ScriptStep } from './refund-book.js';
@@ -60,13 +60,20 @@ export class ControlApi {
   }
 
   /** Ready settings of every channel, for the connector of the same name. Test keys only. */
-  accounts(baseUrl: string): { channel: string; gateway: string; config: Record<string, unknown> }[] {
-    return this.gateways.map((gateway) => ({ channel: gateway.channel, gateway: gateway.gateway, config: gateway.connectorConfig(baseUrl) }));
+  accounts(baseUrl: string, variant?: AccountVariant): ConnectorAccount[] {
+    return this.gateways.map((gateway) => ({
+      channel: gateway.channel,
+      gateway: gateway.gateway,
+      config: gateway.connectorConfig(baseUrl, variant),
+      ...(gateway.hasWebhookEndpoint === true ? { webhook: true as const } : {}),
+    }));
   }
 
   /** Forgets refunds, payments, faults, counters and callbacks under way. Keys stay, settings too unless asked. */
   reset(options: { settings: boolean } = { settings: false }): void {
-    for (const { channel, callbacks, state } of this.gateways) {
+    for (const gateway of this.gateways) {
+      const { channel, callbacks, state } = gateway;
+      gateway.forget?.();
       callbacks.reset();
       state.book.reset();
       state.faults.clear();
@@ -84,7 +91,7 @@ export class ControlApi {
       case 'GET health':
         return ok({ status: 'ok', uptimeMs: this.now() - this.startedAtMs, channels: this.gateways.map(({ channel }) => channel) });
       case 'GET accounts':
-        return ok({ items: this.accounts(baseUrlOf(host)) });
+        return ok({ items: this.accounts(baseUrlOf(host), variantIn(url.searchParams)) });
       case 'GET stats':
         return ok(this.stats());
       case 'GET refunds':
@@ -121,7 +128,7 @@ export class ControlApi {
     const gateway = this.channelIn(fields);
     const { book, now } = gateway.state;
     const outRefundNo = this.refundNoIn(fields, gateway);
-    const outTradeNo = fields.text('outTradeNo', VISIBLE);
+    const outTradeNo = paymentNoIn(fields, gateway);
     const amount = fields.integer('amount', AMOUNT);
     const currency = fields.text('currency', CURRENCY);
     const script = scriptIn(fields.raw('script'), 'script');
@@ -143,16 +150,18 @@ export class ControlApi {
 
   private declarePayment(fields: Fields): Answer {
     const gateway = this.channelIn(fields);
-    const outTradeNo = fields.text('outTradeNo', VISIBLE);
+    const outTradeNo = paymentNoIn(fields, gateway);
     const amount = fields.integer('amount', AMOUNT);
     const currency = fields.text('currency', CURRENCY);
-    const transactionId = fields.optionalText('transactionId', { maxLength: 32, pattern: /^[0-9A-Za-z]+$/, wants: 'must be digits and letters' });
+    const transactionId = fields.optionalText('transactionId', { maxLength: 32, pattern: /^[0-9A-Za-z_]+$/, wants: 'must be digits, letters and _' });
+    const notifyUrl = fields.optionalText('notifyUrl', { maxLength: 256 });
     fields.end();
+    if (notifyUrl !== undefined) loopbackUrlIn('notifyUrl', notifyUrl);
     const { book } = gateway.state;
     const owner = transactionId === undefined ? undefined : book.paymentByTransaction(transactionId);
     if (owner && owner.outTradeNo !== outTradeNo) throw new InputError('transactionId', `belongs to the payment ${owner.outTradeNo}`, 409);
     const isNew = book.payment(outTradeNo) === undefined;
-    const payment = book.declarePayment({ outTradeNo, amount, currency, transactionId });
+    const payment = book.declarePayment({ outTradeNo, amount, currency, transactionId, notifyUrl });
     return { status: isNew ? 201 : 200, body: { channel: gateway.channel, ...payment } };
   }
 
@@ -205,8 +214,11 @@ export class ControlApi {
       signErrors,
       callbackKey: fields.optionalOneOf('callbackKey', ['auto', 'certificate', 'publicKey']) ?? settings.callbackKey,
       presign: fields.optionalOneOf('presign', ['off', 'certificate', 'publicKey']) ?? settings.presign,
+      webhookUrl: fields.optionalText('webhookUrl', { maxLength: 256 }) ?? settings.webhookUrl,
+      idempotencyKeyLifetimeMs: fields.optionalInteger('idempotencyKeyLifetimeMs', { min: 0, max: MAX_AFTER_MS }) ?? settings.idempotencyKeyLifetimeMs,
     };
     fields.end();
+    if (changed.webhookUrl !== null) loopbackUrlIn('webhookUrl', changed.webhookUrl);
     state.settings = changed;
     return { channel, ...changed };
   }
@@ -289,6 +301,13 @@ export class ControlApi {
   }
 }
 
+function paymentNoIn(fields: Fields, gateway: GatewaySimulator): string {
+  const outTradeNo = fields.text('outTradeNo', VISIBLE);
+  const fault = gateway.paymentNoFault?.(outTradeNo);
+  if (fault !== undefined) throw new InputError('outTradeNo', fault);
+  return outTradeNo;
+}
+
 /** A script: steps in order of time, each counted from the start. */
 function scriptIn(value: unknown, name: string): ScriptStep[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > MAX_SCRIPT_STEPS) {
@@ -307,7 +326,8 @@ function scriptIn(value: unknown, name: string): ScriptStep[] {
   });
 }
 
-function viewOf({ channel, state }: { channel: string; state: ChannelState }, record: RefundRecord): Record<string, unknown> {
+function viewOf(gateway: GatewaySimulator, record: RefundRecord): Record<string, unknown> {
+  const { channel, state } = gateway;
   const { book, now } = state;
   const nowMs = now();
   const payment = record.outTradeNo === '' ? undefined : book.payment(record.outTradeNo);
@@ -320,7 +340,7 @@ function viewOf({ channel, state }: { channel: string; state: ChannelState }, re
     amount: record.amount,
     currency: record.currency === '' ? null : record.currency,
     gatewayRefundNo: record.gatewayRefundNo,
-    refundsAtGateway: record.stored ? 1 : 0,
+    refundsAtGateway: gateway.refundsAtGateway?.(record) ?? (record.stored ? 1 : 0),
     awaitCreate: record.awaitCreate,
     createdAt: record.stored ? new Date(record.createdAtMs).toISOString() : null,
     script: record.script,
@@ -361,6 +381,15 @@ function loopbackUrlIn(field: string, value: string): URL {
   if (!isLoopbackUrl(url)) throw new InputError(field, 'must be http(s) on localhost, 127.x.x.x or [::1]: the sandbox contacts nothing else');
   if (value.includes('?')) throw new InputError(field, 'must not carry a query');
   return url;
+}
+
+function variantIn(query: URLSearchParams): AccountVariant | undefined {
+  onlyKnown(query, ['variant']);
+  const wanted = query.get('variant');
+  if (wanted === null) return undefined;
+  const variant = ACCOUNT_VARIANTS.find((known) => known === wanted);
+  if (variant === undefined) throw new InputError('variant', `must be one of ${ACCOUNT_VARIANTS.join(', ')}`);
+  return variant;
 }
 
 function onlyKnown(query: URLSearchParams, names: readonly string[]): void {

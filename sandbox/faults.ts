@@ -19,6 +19,7 @@ export const FAULT_KINDS = [
   'lostRequest',
   'lostAnswer',
   'refused',
+  'systemError',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -60,6 +61,7 @@ const REACH: Readonly<Record<FaultKind, Reach>> = {
   lostRequest: CREATES,
   lostAnswer: CREATES,
   refused: CREATES,
+  systemError: ANSWERS,
 };
 
 /** Operations that a kind may be aimed at, for messages. */

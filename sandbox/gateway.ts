@@ -35,6 +35,10 @@ export interface ChannelSettings {
    * a signature is most of what an answer costs.
    */
   presign: 'off' | 'certificate' | 'publicKey';
+  /** Where refunds that a create brings in call back, at gateways whose merchants set one address for all (Stripe); null = nowhere. */
+  webhookUrl: string | null;
+  /** How long an idempotency key is remembered, where a gateway forgets them (Stripe). */
+  idempotencyKeyLifetimeMs: number;
 }
 
 export const DEFAULT_SETTINGS: Readonly<ChannelSettings> = {
@@ -52,6 +56,8 @@ export const DEFAULT_SETTINGS: Readonly<ChannelSettings> = {
   signErrors: true,
   callbackKey: 'auto',
   presign: 'off',
+  webhookUrl: null,
+  idempotencyKeyLifetimeMs: 24 * 3600 * 1000,
 };
 
 /** What a channel's simulator and the control API share. */
@@ -62,6 +68,19 @@ export interface ChannelState {
   settings: ChannelSettings;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+}
+
+export const ACCOUNT_VARIANTS = ['certificates'] as const;
+export type AccountVariant = (typeof ACCOUNT_VARIANTS)[number];
+
+/** What `GET /control/accounts` says of one channel. */
+export interface ConnectorAccount {
+  channel: string;
+  gateway: string;
+  /** Settings of the connector of this name. */
+  config: Record<string, unknown>;
+  /** Where to call back is no setting of the connector: `POST /control/settings {channel, webhookUrl}`. */
+  webhook?: true;
 }
 
 export const TAMPERINGS = ['signature', 'ciphertext', 'tag', 'nonce', 'timestamp', 'probe', 'serial', 'truncated'] as const;
@@ -100,13 +119,25 @@ export interface GatewaySimulator {
   readonly gateway: string;
   readonly state: ChannelState;
   readonly callbacks: CallbackSender;
+  /** Merchants set one address for all callbacks (the setting `webhookUrl`); absent = they send one along. */
+  readonly hasWebhookEndpoint?: boolean;
   /** Whether a request path is one of this gateway's. */
   owns(path: string): boolean;
   serve(request: IncomingMessage, response: ServerResponse): Promise<void>;
   /** Called when the control API has registered a refund, before it answers. */
   prepare(record: RefundRecord): Promise<void>;
-  /** Settings with which a connector reaches this simulator at `baseUrl`. Test keys only. */
-  connectorConfig(baseUrl: string): Record<string, unknown>;
+  /**
+   * Settings with which a connector reaches this simulator at `baseUrl`. Test keys only.
+   *
+   * @param variant of gateways that can be spoken to in two ways: `certificates`; others have but one.
+   */
+  connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown>;
   /** Refuses a refund number that the gateway could not have; answers what is wrong with it. */
   refundNoFault(outRefundNo: string): string | undefined;
+  /** Refuses a payment's number that the gateway could not have; absent = it takes any. */
+  paymentNoFault?(outTradeNo: string): string | undefined;
+  /** How many refunds the gateway has for a number, where it can be more than one. */
+  refundsAtGateway?(record: RefundRecord): number;
+  /** Called when the control API forgets refunds and payments; for what a simulator remembers besides the book. */
+  forget?(): void;
 }

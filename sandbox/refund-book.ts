@@ -16,6 +16,8 @@ export interface PaymentRecord {
   currency: string;
   /** False when the total was only inferred from refunds; then it grows with them. */
   declared: boolean;
+  /** Where a gateway calls back that has one address per payment and none per refund (Alipay). */
+  notifyUrl: string | null;
 }
 
 /** One refund number as the gateway knows it, and what was done with it. */
@@ -204,9 +206,13 @@ export class RefundBook {
     this.markStored(record, nowMs);
   }
 
-  declarePayment(input: { outTradeNo: string; amount: number; currency: string; transactionId?: string | undefined }, declared = true): PaymentRecord {
+  declarePayment(
+    input: { outTradeNo: string; amount: number; currency: string; transactionId?: string | undefined; notifyUrl?: string | undefined },
+    declared = true,
+  ): PaymentRecord {
     const known = this.payments.get(input.outTradeNo);
     if (known) {
+      known.notifyUrl = input.notifyUrl ?? known.notifyUrl;
       known.amount = input.amount;
       known.currency = input.currency;
       known.declared = declared;
@@ -225,6 +231,7 @@ export class RefundBook {
       amount: input.amount,
       currency: input.currency,
       declared,
+      notifyUrl: input.notifyUrl ?? null,
     };
     this.payments.set(payment.outTradeNo, payment);
     this.tradeByTransaction.set(payment.transactionId, payment.outTradeNo);
@@ -238,6 +245,11 @@ export class RefundBook {
   paymentByTransaction(transactionId: string): PaymentRecord | undefined {
     const outTradeNo = this.tradeByTransaction.get(transactionId);
     return outTradeNo === undefined ? undefined : this.payments.get(outTradeNo);
+  }
+
+  /** Every refund that was registered or created for a payment, also those that await their create. */
+  ofPayment(outTradeNo: string): Iterable<RefundRecord> {
+    return this.byTrade.get(outTradeNo) ?? [];
   }
 
   /** Refunds of a payment that are at the gateway, and the money they hold: closed and failed ones gave theirs back. */

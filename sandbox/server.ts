@@ -1,9 +1,11 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { AlipaySimulator } from './alipay/alipay.server.js';
 import { ControlApi } from './control.js';
-import type { ChannelSettings, GatewaySimulator } from './gateway.js';
+import type { AccountVariant, ChannelSettings, ConnectorAccount, GatewaySimulator } from './gateway.js';
 import { sendJson } from './http.js';
 import { KeyRing } from './keys.js';
+import { StripeSimulator } from './stripe/stripe.server.js';
 import { WechatSimulator } from './wechat/wechat.server.js';
 
 export interface SandboxOptions {
@@ -24,7 +26,7 @@ export interface Sandbox {
   url: string;
   port: number;
   /** What `GET /control/accounts` answers, for tests in the same process. */
-  accounts(): { channel: string; gateway: string; config: Record<string, unknown> }[];
+  accounts(variant?: AccountVariant): ConnectorAccount[];
   /** Forgets refunds, payments, faults and counters; keys and settings stay. */
   reset(): void;
   /** Stops at once: open connections are cut, callbacks under way are dropped. */
@@ -36,7 +38,11 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   const now = options.now ?? Date.now;
   const host = options.host ?? '127.0.0.1';
   const ring = await KeyRing.open(options.keysFile);
-  const gateways: GatewaySimulator[] = [await WechatSimulator.open({ ring, now, settings: options.settings?.wechat_pay })];
+  const gateways: GatewaySimulator[] = [
+    await WechatSimulator.open({ ring, now, settings: options.settings?.wechat_pay }),
+    await AlipaySimulator.open({ ring, now, settings: options.settings?.ali_pay }),
+    StripeSimulator.open({ ring, now, settings: options.settings?.stripe }),
+  ];
   await ring.save();
   const control = new ControlApi(gateways, now, new Map(gateways.map(({ channel, state }) => [channel, state.settings])));
 
@@ -72,7 +78,7 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   return {
     url,
     port,
-    accounts: () => control.accounts(url),
+    accounts: (variant) => control.accounts(url, variant),
     reset: () => control.reset(),
     close: () =>
       new Promise((resolve) => {

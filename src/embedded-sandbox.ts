@@ -8,6 +8,8 @@ interface SandboxAccount {
   channel: string;
   gateway: string;
   config: Record<string, unknown>;
+  /** Where to call back is set in the gateway's account and not in the connector's settings. */
+  webhook?: boolean;
 }
 
 const START_TIMEOUT_MS = 15_000;
@@ -53,14 +55,19 @@ export class EmbeddedSandbox {
   async accounts(callbackBaseUrl: string): Promise<{ id: string; put: PutGatewayAccount }[]> {
     const response = await fetch(`${this.url}/control/accounts`);
     const { items } = (await response.json()) as { items: SandboxAccount[] };
-    return items.map(({ channel, gateway, config }) => {
+    for (const { channel, gateway } of items.filter(({ webhook }) => webhook)) {
+      const webhookUrl = `${callbackBaseUrl}/callback/${gateway}/sandbox-${gateway}`;
+      await fetch(`${this.url}/control/settings`, { method: 'POST', body: JSON.stringify({ channel, webhookUrl }) });
+    }
+    return items.map(({ channel, gateway, config, webhook }) => {
       const id = `sandbox-${gateway}`;
+      const notifyUrl = `${callbackBaseUrl}/callback/${gateway}/${id}`;
       return {
         id,
         put: {
           channel,
           name: `Sandbox ${gateway} (no money moves)`,
-          config: { ...config, notifyUrl: `${callbackBaseUrl}/callback/${gateway}/${id}` },
+          config: webhook ? config : { ...config, notifyUrl },
           enabled: true,
           sandbox: true,
         },

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { holdBack, trackCall } from '../call.js';
 import { CallbackSender } from '../callbacks.js';
 import { FaultPlan, type Fault, type Operation } from '../faults.js';
 import { DEFAULT_SETTINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from '../gateway.js';
-import { BodyTooLarge, cutConnection, readBody, whenAnsweredOrGone } from '../http.js';
+import { BodyTooLarge, cutConnection, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
 import { BookFull, RefundBook, statusAndSince, statusAt, type PaymentRecord, type RefundRecord } from '../refund-book.js';
 import { Meter } from '../stats.js';
@@ -18,7 +19,6 @@ import { refundObject, wechatStatus } from './wechat.refund.js';
 
 const REFUNDS_PATH = '/v3/refund/domestic/refunds';
 const MAX_BODY_BYTES = 64 * 1024;
-const MAX_HOLD_MS = 60_000;
 const DEFAULT_SLOW_MS = 1500;
 /** Well inside the five minutes for which receivers accept a timestamp. */
 const PRESIGNED_FOR_MS = 240_000;
@@ -144,7 +144,7 @@ export class WechatSimulator implements GatewaySimulator {
       outcome = this.replyToRefusal(route.operation, error);
     }
     if (outcome === 'silence') {
-      this.holdBack(call);
+      holdBack(call.request, call.response);
       return;
     }
     if (outcome === 'rst' || outcome === 'fin') {
@@ -199,7 +199,7 @@ export class WechatSimulator implements GatewaySimulator {
       case 'callback':
         throw new Error('callbacks go out, not in');
     }
-    call.release = track(record, operation, call);
+    call.release = trackCall(record, operation === 'query', call.request, call.response);
     if (settings.ratePerSecond > 0 && inSecond > settings.ratePerSecond) throw frequencyLimited();
 
     const fault = faults.pick({ operation, outRefundNo: record.outRefundNo, status: statusAt(record, now()) });
@@ -210,6 +210,7 @@ export class WechatSimulator implements GatewaySimulator {
       case 'lostRequest':
         return 'fin';
       case 'http500':
+      case 'systemError':
         throw new WechatRefusal(500, 'SYSTEM_ERROR', '系统异常，请稍后重试');
       case 'http429':
         throw frequencyLimited();
@@ -403,13 +404,6 @@ export class WechatSimulator implements GatewaySimulator {
     if (reply.status < 300 || reply.fault?.kind === 'refused') return true;
     return signErrors === 'authenticated' ? call.authenticated : signErrors;
   }
-
-  /** Never answers. The client is expected to give up; it has a minute. */
-  private holdBack(call: Call): void {
-    const timer = setTimeout(() => cutConnection(call.request, 'fin'), MAX_HOLD_MS);
-    call.response.once('close', () => clearTimeout(timer));
-    if (call.response.destroyed) clearTimeout(timer);
-  }
 }
 
 function routeOf(method: string, path: string): Route {
@@ -432,19 +426,6 @@ function refundNoIn(segment: string): string {
   }
   if (!isRefundNo(outRefundNo)) throw paramError('out_refund_no', outRefundNo, 'must have 1 to 64 of digits, letters, _ - | * @', 'url');
   return outRefundNo;
-}
-
-/** Counts a call about a refund as under way until it is answered or the client is gone. */
-function track(record: RefundRecord, operation: Operation, call: Call): () => void {
-  const asks = operation === 'query' ? 1 : 0;
-  record.activeCalls += 1;
-  record.activeQueries += asks;
-  record.maxConcurrentCalls = Math.max(record.maxConcurrentCalls, record.activeCalls);
-  record.maxConcurrentQueries = Math.max(record.maxConcurrentQueries, record.activeQueries);
-  return whenAnsweredOrGone(call.request, call.response, () => {
-    record.activeCalls -= 1;
-    record.activeQueries -= asks;
-  });
 }
 
 function asRefusal(error: unknown): WechatRefusal {

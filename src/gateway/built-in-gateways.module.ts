@@ -1,10 +1,16 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { alipayGateway } from './alipay/alipay.gateway.js';
 import type { RefundGateway } from './gateway.port.js';
 import { REFUND_GATEWAYS } from './gateway.registry.js';
+import { stripeGateway } from './stripe/stripe.gateway.js';
 import { wechatGateway } from './wechat/wechat.gateway.js';
 
 /** The list of built-in connectors: a new gateway is one folder and one line here. */
-const BUILT_IN: readonly RefundGateway[] = [wechatGateway as RefundGateway];
+const BUILT_IN: readonly RefundGateway[] = [
+  wechatGateway as RefundGateway,
+  alipayGateway as RefundGateway,
+  stripeGateway as RefundGateway,
+];
 
 @Module({})
 export class BuiltInGatewaysModule {

@@ -37,6 +37,14 @@ export class GatewayAccount {
   @Column('varchar')
   notFoundPolicy: 'review' | 'close';
 
+  /** Calls a second, where the account may make fewer than its gateway's connector declares. */
+  @Column('int', { nullable: true })
+  ratePerSecond: number | null;
+
+  /** Calls at the same time, likewise. */
+  @Column('int', { nullable: true })
+  maxConcurrency: number | null;
+
   @Column('datetime', { precision: 3 })
   createdAt: Date;
 

@@ -26,6 +26,9 @@ export interface PutGatewayAccount {
   enabled?: boolean;
   sandbox?: boolean;
   notFoundPolicy?: 'review' | 'close';
+  /** Null: as the connector declares. */
+  ratePerSecond?: number | null;
+  maxConcurrency?: number | null;
 }
 
 /** The account cannot be used until an operator acts. The message is safe to show to one. */
@@ -44,6 +47,8 @@ export interface GatewayAccountView {
   enabled: boolean;
   sandbox: boolean;
   notFoundPolicy: 'review' | 'close';
+  ratePerSecond: number | null;
+  maxConcurrency: number | null;
   settings: string[];
   callbackPath: string | null;
   createdAt: Date;
@@ -69,7 +74,8 @@ export class GatewayAccountService {
     const cached = this.cache.get(accountId);
     if (cached && Math.abs(Date.now() - cached.readAtMs) < CACHE_MS) return cached.resolved;
     const account = await this.db.read((manager) => manager.findOneBy(GatewayAccount, { id: accountId }));
-    if (!account) throw new UnusableAccount(`there is no gateway account ${accountId}`);
+    // MySQL compares text without its trailing spaces.
+    if (account?.id !== accountId) throw new UnusableAccount(`there is no gateway account ${accountId}`);
     const resolved =
       cached && cached.resolved.account.sealedConfig === account.sealedConfig
         ? { ...cached.resolved, account }
@@ -160,6 +166,10 @@ export class GatewayAccountService {
         );
       }
       const now = this.clock.now();
+      const limits = limitsWithin(gateway, {
+        ratePerSecond: put.ratePerSecond === undefined ? (stored?.ratePerSecond ?? null) : put.ratePerSecond,
+        maxConcurrency: put.maxConcurrency === undefined ? (stored?.maxConcurrency ?? null) : put.maxConcurrency,
+      });
       const row = manager.create(GatewayAccount, {
         id,
         appId: put.appId ?? stored?.appId ?? null,
@@ -170,6 +180,7 @@ export class GatewayAccountService {
         enabled: put.enabled ?? stored?.enabled ?? true,
         sandbox: put.sandbox ?? stored?.sandbox ?? false,
         notFoundPolicy: put.notFoundPolicy ?? stored?.notFoundPolicy ?? 'review',
+        ...limits,
         createdAt: stored?.createdAt ?? now,
         updatedAt: now,
       });
@@ -222,10 +233,26 @@ export class GatewayAccountService {
       enabled: account.enabled,
       sandbox: account.sandbox,
       notFoundPolicy: account.notFoundPolicy,
+      ratePerSecond: account.ratePerSecond,
+      maxConcurrency: account.maxConcurrency,
       settings: gateway ? Object.keys(this.openConfig(account)) : [],
       callbackPath: gateway?.callback ? `/callback/${gateway.code}/${account.id}` : null,
       createdAt: account.createdAt,
       updatedAt: account.updatedAt,
     };
   }
+}
+
+/** What a connector declares is the most that its gateway bears. */
+function limitsWithin<Limits extends Pick<GatewayAccount, 'ratePerSecond' | 'maxConcurrency'>>(
+  { policy, displayName }: RefundGateway,
+  limits: Limits,
+): Limits {
+  const ceilings = { ratePerSecond: policy.rate.perSecond, maxConcurrency: policy.rate.concurrency };
+  for (const field of ['ratePerSecond', 'maxConcurrency'] as const) {
+    const value = limits[field];
+    if (value !== null && value > ceilings[field])
+      throw invalidField(field, `must not exceed ${ceilings[field]}, which is what ${displayName} bears`);
+  }
+  return limits;
 }

@@ -1,44 +1,84 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
+import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { errorText } from '../shared/errors.js';
 import { GatewayError } from './gateway.error.js';
 import type { RefundOrder } from './gateway.port.js';
 import type { Observation, RawAnswer } from './observation.js';
+import { GatewayPacing } from './pacing/gateway-pacing.service.js';
+import type { Turn, TurnOutcome } from './pacing/turn.js';
 import { redactBody, redactText } from './redaction.js';
 import type { ResolvedAccount } from './gateway-account.service.js';
 
+/** Whoever calls without a turn holds a lease: the wait must leave most of it to the call. */
+const TURN_PATIENCE_MS = 2_000;
+const TURN_PATIENCE_PER_TIMEOUT = 0.25;
+
 /**
- * The one wrapper around every connector: a hard deadline, redaction, and nothing but Observations and GatewayErrors to the outside.
- * It never repeats a call: what a missing answer means is decided elsewhere.
+ * The one wrapper around every connector: the account's pace, a hard deadline, redaction, and nothing but Observations and
+ * GatewayErrors to the outside. It never repeats a call: what a missing answer means is decided elsewhere.
  */
 @Injectable()
 export class GatewayCaller {
-  /** @throws GatewayError */
-  async query(account: ResolvedAccount, order: RefundOrder): Promise<Observation> {
+  constructor(
+    private readonly pacing: GatewayPacing,
+    @Inject(APP_CONFIG) private readonly config: AppConfig,
+  ) {}
+
+  /**
+   * @param turn that the caller has waited for and ends; without one the call waits for its own.
+   * @throws GatewayError
+   */
+  async query(account: ResolvedAccount, order: RefundOrder, turn?: Turn): Promise<Observation> {
     const { gateway, config } = account;
-    return this.guarded(account, 'query', (signal) =>
-      gateway.queryRefund({ config, order, signal, timeoutMs: gateway.policy.timeoutMs }),
+    return this.paced(account, 'query', turn, (signal, timeoutMs) =>
+      gateway.queryRefund({ config, order, signal, timeoutMs }),
     );
   }
 
   /** @throws GatewayError */
   async create(account: ResolvedAccount, order: RefundOrder, payload: string): Promise<Observation> {
     const { gateway, config } = account;
-    return this.guarded(account, 'create', async (signal) => {
+    return this.paced(account, 'create', undefined, async (signal, timeoutMs) => {
       if (!gateway.sendCreate) {
         throw new GatewayError('rejected', `${gateway.displayName} takes no refunds through this service`, {
           code: 'not_offered',
         });
       }
-      return gateway.sendCreate({ config, order, signal, timeoutMs: gateway.policy.timeoutMs }, payload);
+      return gateway.sendCreate({ config, order, signal, timeoutMs }, payload);
     });
+  }
+
+  private async paced(
+    account: ResolvedAccount,
+    operation: 'query' | 'create',
+    given: Turn | undefined,
+    call: (signal: AbortSignal, timeoutMs: number) => Promise<Observation>,
+  ): Promise<Observation> {
+    const turn = given ?? (await this.takeTurn(account));
+    try {
+      await turn.begin();
+      const observation = await this.guarded(account, operation, call);
+      turn.over({ kind: 'answered' });
+      return observation;
+    } catch (error) {
+      turn.over(outcomeOf(error));
+      throw error;
+    } finally {
+      if (!given) turn.end();
+    }
+  }
+
+  private takeTurn(account: ResolvedAccount): Promise<Turn> {
+    const patienceMs = Math.min(TURN_PATIENCE_MS, this.config.gatewayTimeoutMs * TURN_PATIENCE_PER_TIMEOUT);
+    return this.pacing.turn(account, { urgent: true, patienceMs, occupiesPlace: false });
   }
 
   private async guarded(
     account: ResolvedAccount,
     operation: 'query' | 'create',
-    call: (signal: AbortSignal) => Promise<Observation>,
+    call: (signal: AbortSignal, timeoutMs: number) => Promise<Observation>,
   ): Promise<Observation> {
-    const { timeoutMs } = account.gateway.policy;
+    const timeoutMs = Math.min(account.gateway.policy.timeoutMs, this.config.gatewayTimeoutMs);
     // A lost answer to a create leaves its outcome open; a lost answer to a query leaves nothing.
     const lost = operation === 'create' ? 'ambiguous' : 'unavailable';
     const abort = new AbortController();
@@ -50,14 +90,48 @@ export class GatewayCaller {
       }, timeoutMs);
     });
     try {
-      const observation = await Promise.race([call(abort.signal), deadline]);
-      return { ...observation, raw: redactRaw(observation.raw, account.secrets) };
+      const observation = await Promise.race([call(abort.signal, timeoutMs), deadline]);
+      return redactObservation(observation, account.secrets);
     } catch (error) {
       throw redactError(error, lost, account.secrets);
     } finally {
       clearTimeout(timer);
       abort.abort();
     }
+  }
+}
+
+/** What a fault says of the gateway, whatever it says of the refund. */
+function outcomeOf(error: unknown): TurnOutcome {
+  if (!(error instanceof GatewayError) || error.notAsked) return { kind: 'untold' };
+  switch (error.kind) {
+    case 'unavailable':
+      return { kind: 'failed' };
+    case 'rateLimited':
+      return { kind: 'limited', retryAfterMs: error.retryAfterMs ?? 0 };
+    case 'ambiguous':
+      // A create that was lost, or answered with what may be a fault of the gateway or of the order.
+      return { kind: error.raw ? 'untold' : 'failed' };
+    case 'rejected':
+    case 'badConfig':
+      return { kind: error.raw ? 'answered' : 'untold' };
+  }
+}
+
+/** The gateway's texts are stored with the refund and answered to merchants, as is its raw answer. */
+function redactObservation(observation: Observation, secrets: readonly string[]): Observation {
+  const raw = redactRaw(observation.raw, secrets);
+  switch (observation.kind) {
+    case 'failed': {
+      const code = redactText(observation.code, secrets).slice(0, 64);
+      return { ...observation, raw, code, message: redactText(observation.message, secrets) };
+    }
+    case 'abnormal':
+      return { ...observation, raw, message: redactText(observation.message, secrets) };
+    case 'success':
+    case 'processing':
+    case 'notFound':
+      return { ...observation, raw };
   }
 }
 

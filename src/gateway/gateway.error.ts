@@ -13,11 +13,13 @@ export const GATEWAY_ERROR_KINDS = ['unavailable', 'rateLimited', 'ambiguous', '
 export type GatewayErrorKind = (typeof GATEWAY_ERROR_KINDS)[number];
 
 export interface GatewayErrorDetails {
-  /** The gateway's own code (`FREQUENCY_LIMITED`), or ours in lower case (`timeout`, `bad_signature`, `reset`, `malformed`). */
+  /** The gateway's own code (`FREQUENCY_LIMITED`), or ours in lower case (`timeout`, `bad_signature`, `reset`, `malformed`, `paced`). */
   code: string;
   retryAfterMs?: number;
   /** True only for a signed refusal of a create with a code that the connector lists as "nothing happened". */
   nothingHappened?: boolean;
+  /** Nothing was sent: the pace of the account did not allow the call (`paced`, `circuit_open`). */
+  notAsked?: boolean;
   /** Redacted. */
   raw?: RawAnswer;
   cause?: unknown;
@@ -28,6 +30,7 @@ export class GatewayError extends Error {
   readonly code: string;
   readonly retryAfterMs: number | undefined;
   readonly nothingHappened: boolean;
+  readonly notAsked: boolean;
   readonly raw: RawAnswer | undefined;
 
   /** @param message says in one sentence what went wrong; no secret, no key material, at most 300 characters. */
@@ -40,6 +43,7 @@ export class GatewayError extends Error {
     this.code = details.code;
     this.retryAfterMs = details.retryAfterMs;
     this.nothingHappened = details.nothingHappened ?? false;
+    this.notAsked = details.notAsked ?? false;
     this.raw = details.raw;
   }
 }

@@ -3,8 +3,10 @@ import { GatewayAccountService } from './gateway-account.service.js';
 import { GatewayCaller } from './gateway.caller.js';
 import type { RefundGateway } from './gateway.port.js';
 import { GatewayRegistry, REFUND_GATEWAYS } from './gateway.registry.js';
+import { PacingModule } from './pacing/pacing.module.js';
 
 @Module({
+  imports: [PacingModule],
   providers: [
     {
       provide: GatewayRegistry,
@@ -14,6 +16,6 @@ import { GatewayRegistry, REFUND_GATEWAYS } from './gateway.registry.js';
     GatewayAccountService,
     GatewayCaller,
   ],
-  exports: [GatewayRegistry, GatewayAccountService, GatewayCaller],
+  exports: [GatewayRegistry, GatewayAccountService, GatewayCaller, PacingModule],
 })
 export class GatewayModule {}

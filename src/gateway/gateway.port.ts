@@ -98,8 +98,12 @@ export interface CallbackAnswer {
 }
 
 export interface CallbackHandler<Config> {
-  /** Verifies the signature over the raw bytes and translates. Throws CallbackRejected: nothing of it may be believed. */
-  receive(raw: RawCallback, config: Config): CallbackMessage;
+  /**
+   * Verifies the signature over the raw bytes and translates. Throws CallbackRejected: nothing of it may be believed.
+   *
+   * @returns null for a genuine callback that is about no refund: it is acknowledged and forgotten.
+   */
+  receive(raw: RawCallback, config: Config): CallbackMessage | null;
   /** What the gateway wants to read once the callback is stored. */
   accepted: CallbackAnswer;
   /** What it gets when the callback was refused; it will send the genuine one again. */

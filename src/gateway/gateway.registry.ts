@@ -1,9 +1,7 @@
+import { MAX_GATEWAY_TIMEOUT_MS } from '../config/app-config.js';
 import type { GatewayChannel, RefundGateway } from './gateway.port.js';
 
 export const REFUND_GATEWAYS = Symbol('RefundGateway[]');
-
-/** A call must end well inside the lease that guards it. */
-export const MAX_CALL_TIMEOUT_MS = 15_000;
 
 /** The connectors that are built in, checked when the service starts. */
 export class GatewayRegistry {
@@ -14,8 +12,9 @@ export class GatewayRegistry {
     for (const gateway of gateways) {
       if (this.byChannel.has(gateway.channel)) throw new Error(`two connectors serve channel ${gateway.channel}`);
       if (this.byCode.has(gateway.code)) throw new Error(`two connectors are called ${gateway.code}`);
-      if (gateway.policy.timeoutMs > MAX_CALL_TIMEOUT_MS)
-        throw new Error(`${gateway.code}: timeoutMs must not exceed ${MAX_CALL_TIMEOUT_MS}`);
+      // A call must end well inside the lease that guards it.
+      if (gateway.policy.timeoutMs > MAX_GATEWAY_TIMEOUT_MS)
+        throw new Error(`${gateway.code}: timeoutMs must not exceed ${MAX_GATEWAY_TIMEOUT_MS}`);
       if (gateway.policy.scheduleMs.length === 0) throw new Error(`${gateway.code}: the schedule is empty`);
       if (gateway.sendCreate !== undefined && gateway.prepareCreate === undefined) {
         throw new Error(`${gateway.code}: sendCreate needs prepareCreate, or a repeat would not be byte-identical`);

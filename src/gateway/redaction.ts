@@ -4,14 +4,16 @@
  */
 const MASK = '***';
 const KEY_MATERIAL = /-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)/g;
-const AUTHORIZATION = /\b(?:Bearer|Basic|WECHATPAY2-SHA256-RSA2048)\s+[^\s].{0,2000}/gi;
+const AUTHORIZATION = /\b(?:Bearer|Basic|WECHATPAY2-SHA256-RSA2048)\s+\S.*/gi;
 const MAX_TEXT = 500;
 const MAX_BODY_JSON = 4_096;
 const MIN_SECRET_LENGTH = 6;
 
 export function redactText(text: string, secrets: readonly string[]): string {
   let clean = text.replace(KEY_MATERIAL, MASK).replace(AUTHORIZATION, MASK);
-  for (const secret of secrets) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, MASK);
+  // The longest first: where one secret begins with another, the rest of it must go as well.
+  const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
+  for (const secret of longestFirst) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, MASK);
   return clean.slice(0, MAX_TEXT);
 }
 

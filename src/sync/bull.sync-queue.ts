@@ -97,7 +97,7 @@ export class BullSyncQueue implements SyncQueue {
   async stop(): Promise<void> {
     this.stopped = true;
     // Takes no further job from here on; without Redis it would wait for ever to say how the running ones ended.
-    const closing = this.queue.close();
+    const closing = this.queue.close().catch((error: unknown) => this.options.onError('close', errorText(error)));
     await Promise.all(this.running);
     await withinMs(closing, CLOSE_TIMEOUT_MS);
     for (const connection of this.options.connections) connection.disconnect();

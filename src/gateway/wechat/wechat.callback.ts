@@ -1,9 +1,9 @@
 import { createDecipheriv, verify, type KeyObject } from 'node:crypto';
 
 import { CallbackRejected, type CallbackHandler, type CallbackMessage, type RawCallback } from '../gateway.port.js';
+import { isRecord, parseObject } from '../json-object.js';
 import { wechatKeys, type WechatConfig, type WechatKeys } from './wechat.config.js';
-import { parseObject } from './wechat.errors.js';
-import { CALLBACK, isRecord, observe, readRefund } from './wechat.status.js';
+import { CALLBACK, observe, readRefund } from './wechat.status.js';
 
 /** gateways.md §1.4. */
 const MAX_CLOCK_OFFSET_S = 300;
@@ -17,11 +17,11 @@ const EVENT_STATUSES: Readonly<Record<string, readonly string[]>> = {
   'REFUND.CLOSED': ['CLOSED', 'CLOSE'],
 };
 
-export const wechatCallback: CallbackHandler<WechatConfig> = {
+export const wechatCallback = {
   receive,
   accepted: { status: 200, contentType: 'application/json', body: '{"code":"SUCCESS","message":"成功"}' },
   rejected: { status: 401, contentType: 'application/json', body: '{"code":"FAIL","message":"验签失败"}' },
-};
+} satisfies CallbackHandler<WechatConfig>;
 
 /**
  * Refund result notification (退款结果通知), gateways.md §1.8: signature over the exact bytes, then AES-256-GCM, then the content.

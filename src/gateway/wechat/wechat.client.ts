@@ -4,8 +4,10 @@ import https from 'node:https';
 import { Decorator } from 'wechatpay-axios-plugin';
 
 import { GatewayError } from '../gateway.error.js';
+import { unanswered, type GatewayOperation } from '../refusal-rules.js';
+import { startDeadline, transportFault } from '../transport.js';
 import { WECHAT_DEFAULT_BASE_URL, wechatKeys, type WechatConfig } from './wechat.config.js';
-import { unanswered, type WechatAnswer, type WechatOperation } from './wechat.errors.js';
+import type { WechatAnswer } from './wechat.errors.js';
 
 /** A refund object has about 2 KiB; this leaves room for many promotions. */
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -15,10 +17,10 @@ const MAX_SOCKETS = 20;
 const MAX_IDLE_SOCKETS = 8;
 const IDLE_SOCKET_MS = 30_000;
 
-const METHODS = { query: 'GET', create: 'POST' } as const satisfies Record<WechatOperation, string>;
+const METHODS = { query: 'GET', create: 'POST' } as const satisfies Record<GatewayOperation, string>;
 
 export interface WechatRequest {
-  operation: WechatOperation;
+  operation: GatewayOperation;
   /** Path and query string, percent-encoded: sent and signed as they stand. */
   path: string;
   /** JSON text of a create, sent as it stands. */
@@ -112,25 +114,6 @@ function connect(config: WechatConfig, transport: WechatTransport | undefined): 
 }
 
 /**
- * A signal that fires when the caller gives up, and after `timeoutMs` whatever happens: axios' own `timeout` starts again with every byte,
- * so that an answer which drips would never end.
- */
-function startDeadline({ signal, timeoutMs }: WechatRequest): { signal: AbortSignal; stop(): void } {
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new DOMException('timeout', 'TimeoutError')), timeoutMs);
-  const giveUp = () => controller.abort(signal.reason);
-  if (signal.aborted) giveUp();
-  else signal.addEventListener('abort', giveUp, { once: true });
-  return {
-    signal: controller.signal,
-    stop() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', giveUp);
-    },
-  };
-}
-
-/**
  * The library signs `JSON.stringify(data)`, also when `data` is a text already (which would sign a quoted text). So it gets the
  * parsed object to sign, while exactly the given text is sent; `sendCreate` has made sure that the two are the same text.
  */
@@ -178,27 +161,11 @@ function readUnverified(error: unknown): WechatAnswer | undefined {
   );
 }
 
-const FAULTS: readonly { codes: RegExp; code: string; message: string }[] = [
-  {
-    codes: /^(ECONNABORTED|ETIMEDOUT|ESOCKETTIMEDOUT)$/,
-    code: 'timeout',
-    message: 'WeChat Pay did not answer in time.',
-  },
-  { codes: /^(ECONNRESET|EPIPE)$/, code: 'reset', message: 'The connection to WeChat Pay was cut.' },
-  {
-    codes: /^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/,
-    code: 'unreachable',
-    message: 'WeChat Pay could not be reached.',
-  },
-  { codes: /CERT|TLS|SSL|^EPROTO$/, code: 'tls', message: 'The TLS connection to WeChat Pay could not be trusted.' },
-  { codes: /^HPE_/, code: 'malformed', message: 'WeChat Pay answered something that is not HTTP.' },
-];
-
 /**
  * What a transport error means. The error itself is dropped: its `config` holds keys, headers and the agent. Only its code and
  * message stay as the cause.
  */
-function readFault(operation: WechatOperation, error: unknown, signal: AbortSignal): Error {
+function readFault(operation: GatewayOperation, error: unknown, signal: AbortSignal): Error {
   const cause = { code: textOf(memberOf(error, 'code')), message: textOf(memberOf(error, 'message')) };
   if (cause.code === 'ERR_CANCELED') {
     return memberOf(signal.reason, 'name') === 'TimeoutError'
@@ -211,8 +178,8 @@ function readFault(operation: WechatOperation, error: unknown, signal: AbortSign
   if (cause.message === 'stream has been aborted') {
     return unanswered(operation, 'reset', 'The connection to WeChat Pay was cut within the answer.', cause);
   }
-  const fault = FAULTS.find(({ codes }) => codes.test(cause.code));
-  return unanswered(operation, fault?.code ?? 'transport', fault?.message ?? 'The call to WeChat Pay failed.', cause);
+  const fault = transportFault('WeChat Pay', cause.code);
+  return unanswered(operation, fault.code, fault.message, cause);
 }
 
 function isSeconds(timestamp: string | undefined): boolean {

@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, createSecretKey, X509Certificate, type KeyObject } from 'node:crypto';
 
+import { rsaFault, urlFault } from '../config-checks.js';
 import type { ConfigSchema } from '../config-schema.js';
 import { GatewayError } from '../gateway.error.js';
 
@@ -33,7 +34,6 @@ export interface WechatKeys {
 const SERIAL = /^[0-9A-F]{8,40}$/;
 const PUBLIC_KEY_ID = /^PUB_KEY_ID_[0-9A-Za-z]{1,64}$/;
 const MERCHANT_ID = /^\d{1,32}$/;
-const MIN_RSA_BITS = 2048;
 const SERIAL_FORM = 'upper-case hex digits, as `openssl x509 -noout -serial` prints them';
 
 export const wechatConfig: ConfigSchema<WechatConfig> = {
@@ -207,12 +207,6 @@ function pemFault(pem: string, labels: readonly string[]): string | undefined {
   return undefined;
 }
 
-function rsaFault(key: KeyObject): string | undefined {
-  if (key.asymmetricKeyType !== 'rsa') return `must be an RSA key, is ${key.asymmetricKeyType ?? 'something else'}`;
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  return bits >= MIN_RSA_BITS ? undefined : `must be an RSA key of at least ${MIN_RSA_BITS} bits, has ${bits}`;
-}
-
 function platformFault(settings: Readonly<Record<string, unknown>>): string | undefined {
   const entries = Object.entries((settings.platformCertificates ?? {}) as Record<string, string>);
   if (entries.length === 0) {
@@ -229,20 +223,4 @@ function platformFault(settings: Readonly<Record<string, unknown>>): string | un
     if (actual !== serial) return `entry ${serial}: the certificate's serial number is ${actual}`;
   }
   return undefined;
-}
-
-/** Plain http would show signed requests and answers to everyone on the way: it is for a sandbox on this machine only. */
-function urlFault(value: string): string | undefined {
-  if (!URL.canParse(value)) return 'must be an absolute URL';
-  const url = new URL(value);
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') return 'must be an https URL';
-  if (url.protocol === 'http:' && !isLoopback(url.hostname))
-    return 'must be https (plain http is for loopback addresses only)';
-  if (url.username !== '' || url.password !== '') return 'must not hold a user name or password';
-  if (value.includes('?') || value.includes('#')) return 'must not have a query string or fragment';
-  return undefined;
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname);
 }

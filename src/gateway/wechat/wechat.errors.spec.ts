@@ -2,7 +2,8 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
 import { GatewayError } from '../gateway.error.js';
-import { readRefusal, unanswered, WECHAT_REFUSALS, type WechatAnswer, type WechatOperation } from './wechat.errors.js';
+import { unanswered, type GatewayOperation } from '../refusal-rules.js';
+import { readRefusal, WECHAT_REFUSALS, type WechatAnswer } from './wechat.errors.js';
 
 const answer = (httpStatus: number, code: string | null, over: Partial<WechatAnswer> = {}): WechatAnswer => ({
   httpStatus,
@@ -15,7 +16,7 @@ const answer = (httpStatus: number, code: string | null, over: Partial<WechatAns
 });
 
 function refusal(
-  operation: WechatOperation,
+  operation: GatewayOperation,
   httpStatus: number,
   code: string | null,
   over: Partial<WechatAnswer> = {},
@@ -26,7 +27,7 @@ function refusal(
 }
 
 describe('the error table', () => {
-  it.each<[WechatOperation, number, string | null, string, boolean]>([
+  it.each<[GatewayOperation, number, string | null, string, boolean]>([
     // gateways.md §1.7, row by row
     ['query', 400, 'PARAM_ERROR', 'rejected', false],
     ['create', 400, 'PARAM_ERROR', 'rejected', true],

@@ -1,8 +1,19 @@
-import { GatewayError, type GatewayErrorKind } from '../gateway.error.js';
+import { GatewayError } from '../gateway.error.js';
+import { isRecord, parseObject } from '../json-object.js';
 import type { NotFoundObservation, RawAnswer } from '../observation.js';
-import { isRecord } from './wechat.status.js';
-
-export type WechatOperation = 'query' | 'create';
+import { harmless } from '../plain-text.js';
+import {
+  ANY_BODY,
+  ANY_CODE,
+  BOTH,
+  CREATE,
+  findRefusalRule,
+  kindFor,
+  QUERY,
+  rateLimitPauseMs,
+  type GatewayOperation,
+  type RefusalRule,
+} from '../refusal-rules.js';
 
 /** An HTTP answer before anybody judged it. */
 export interface WechatAnswer {
@@ -16,29 +27,6 @@ export interface WechatAnswer {
   requestId: string | null;
   retryAfter: string | null;
 }
-
-/** Any code that WeChat Pay could have sent. */
-const ANY_CODE = '(any)';
-/** Also when there is no readable code: the HTTP status alone says enough. */
-const ANY_BODY = '(any body)';
-
-export interface RefusalRule {
-  http: number | '5xx';
-  code: string;
-  on: readonly WechatOperation[];
-  outcome: GatewayErrorKind | 'notFound';
-  /**
-   * True when this code proves that no refund was made under this number and that none will be. Believed only in a signed answer.
-   * Meaningful for `rejected` creates alone.
-   */
-  nothingHappened: boolean;
-  /** Why, and what to do; it becomes the error's message. */
-  reason: string;
-}
-
-const BOTH: readonly WechatOperation[] = ['query', 'create'];
-const QUERY: readonly WechatOperation[] = ['query'];
-const CREATE: readonly WechatOperation[] = ['create'];
 
 /** gateways.md §1.7. The first rule that fits decides. */
 export const WECHAT_REFUSALS: readonly RefusalRule[] = [
@@ -163,32 +151,13 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   },
 ];
 
-/** Everything else, from redirects to a 404 of some proxy: not an answer of the API. */
-const NO_RULE: Pick<RefusalRule, 'outcome' | 'nothingHappened' | 'reason'> = {
-  outcome: 'unavailable',
-  nothingHappened: false,
-  reason: 'This is not an answer of the refund API.',
-};
-
-export function refusalRule(operation: WechatOperation, httpStatus: number, code: string | undefined): typeof NO_RULE {
-  return (
-    WECHAT_REFUSALS.find(
-      (rule) =>
-        (rule.http === '5xx' ? httpStatus >= 500 && httpStatus <= 599 : rule.http === httpStatus) &&
-        rule.on.includes(operation) &&
-        (rule.code === ANY_BODY || (code !== undefined && (rule.code === ANY_CODE || rule.code === code))),
-    ) ?? NO_RULE
-  );
-}
-
 /** Documented: wait a minute (gateways.md §1.1). */
 const RATE_LIMIT_PAUSE_MS = 60_000;
-const MAX_RATE_LIMIT_PAUSE_MS = 3_600_000;
 
 /** What a non-2xx answer means: that the refund is not found, or an error (returned, not thrown). */
-export function readRefusal(operation: WechatOperation, answer: WechatAnswer): NotFoundObservation | GatewayError {
+export function readRefusal(operation: GatewayOperation, answer: WechatAnswer): NotFoundObservation | GatewayError {
   const refusal = readRefusalBody(answer.body);
-  const rule = refusalRule(operation, answer.httpStatus, refusal.code);
+  const rule = findRefusalRule(WECHAT_REFUSALS, operation, answer.httpStatus, refusal.code);
   const code = refusal.code ?? `http_${answer.httpStatus}`;
   const raw: RawAnswer = {
     code,
@@ -204,29 +173,11 @@ export function readRefusal(operation: WechatOperation, answer: WechatAnswer): N
       code,
       raw,
       nothingHappened: rule.outcome === 'rejected' && rule.nothingHappened && answer.verified && operation === 'create',
-      ...(rule.outcome === 'rateLimited' ? { retryAfterMs: pauseOf(answer.retryAfter) } : {}),
+      ...(rule.outcome === 'rateLimited'
+        ? { retryAfterMs: rateLimitPauseMs(answer.retryAfter, RATE_LIMIT_PAUSE_MS) }
+        : {}),
     },
   );
-}
-
-/** The error of a call whose answer is missing or not believable. */
-export function unanswered(
-  operation: WechatOperation,
-  code: string,
-  message: string,
-  cause?: { code: string; message: string },
-): GatewayError {
-  return new GatewayError(kindFor(operation, 'unavailable'), message, { code, cause });
-}
-
-/** A create without a believable answer may have been carried out. */
-function kindFor(operation: WechatOperation, kind: GatewayErrorKind): GatewayErrorKind {
-  return operation === 'create' && kind === 'unavailable' ? 'ambiguous' : kind;
-}
-
-function pauseOf(retryAfter: string | null): number {
-  const pauseMs = retryAfter !== null && /^\d{1,9}$/.test(retryAfter) ? Number(retryAfter) * 1000 : 0;
-  return pauseMs === 0 ? RATE_LIMIT_PAUSE_MS : Math.min(pauseMs, MAX_RATE_LIMIT_PAUSE_MS);
 }
 
 interface RefusalBody {
@@ -247,29 +198,12 @@ function readRefusalBody(body: string): RefusalBody {
   if (isRecord(fields.detail)) {
     for (const name of ['field', 'location', 'issue']) {
       const text = fields.detail[name];
-      if (typeof text === 'string') detail[name] = redactText(text, 200);
+      if (typeof text === 'string') detail[name] = harmless(text, 200);
     }
   }
   return {
     code: fields.code,
-    message: typeof fields.message === 'string' ? redactText(fields.message, 500) : '',
+    message: typeof fields.message === 'string' ? harmless(fields.message, 500) : '',
     detail,
   };
-}
-
-export function parseObject(text: string): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Free text of an answer that may not even be WeChat Pay's: no control characters, nothing that looks like a key or a signature. */
-function redactText(text: string, maxChars: number): string {
-  return text
-    .replace(/\p{Cc}+/gu, ' ')
-    .replace(/[A-Za-z0-9+/=_-]{40,}/g, '[redacted]')
-    .slice(0, maxChars);
 }

@@ -1,10 +1,13 @@
 import { GatewayError } from '../gateway.error.js';
 import type { GatewayPolicy, RefundGateway, RefundOrder } from '../gateway.port.js';
+import { parseObject } from '../json-object.js';
 import type { Observation } from '../observation.js';
+import { shorten } from '../plain-text.js';
+import { unanswered, type GatewayOperation } from '../refusal-rules.js';
 import { wechatCallback } from './wechat.callback.js';
 import { wechatClient, type WechatClient } from './wechat.client.js';
 import { wechatConfig, type WechatConfig } from './wechat.config.js';
-import { parseObject, readRefusal, unanswered, type WechatAnswer, type WechatOperation } from './wechat.errors.js';
+import { readRefusal, type WechatAnswer } from './wechat.errors.js';
 import { ANSWER, observe, readRefund } from './wechat.status.js';
 
 const REFUNDS_PATH = '/v3/refund/domestic/refunds';
@@ -69,7 +72,7 @@ export const wechatGateway = createWechatGateway();
  *
  * @throws GatewayError for everything that is not an observation.
  */
-export function classifyAnswer(operation: WechatOperation, answer: WechatAnswer): Observation {
+export function classifyAnswer(operation: GatewayOperation, answer: WechatAnswer): Observation {
   if (answer.httpStatus < 200 || answer.httpStatus > 299) {
     const refusal = readRefusal(operation, answer);
     if (refusal instanceof GatewayError) throw refusal;
@@ -157,22 +160,6 @@ function inexpressible(fault: string): GatewayError {
  * readings.
  */
 const MAX_REASON_BYTES = 80;
-
-/** Cuts between characters, never inside one. Lone surrogates, which UTF-8 cannot carry, and control characters are replaced. */
-function shorten(text: string, maxBytes: number): string {
-  const clean = text
-    .replace(/\p{Surrogate}/gu, '\uFFFD')
-    .replace(/\p{Cc}+/gu, ' ')
-    .trim();
-  let kept = '';
-  let bytes = 0;
-  for (const character of clean) {
-    bytes += Buffer.byteLength(character);
-    if (bytes > maxBytes) break;
-    kept += character;
-  }
-  return kept.trimEnd();
-}
 
 /**
  * Guards what a create sends. The library signs the payload re-serialised while we send it as stored (wechat.client.ts), so both must be

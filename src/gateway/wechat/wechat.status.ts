@@ -1,3 +1,4 @@
+import { isRecord } from '../json-object.js';
 import type { EchoedIdentity, Observation, RawAnswer } from '../observation.js';
 
 /**
@@ -171,10 +172,6 @@ function pick(fields: Record<string, unknown>, names: readonly string[]): Record
     else if (typeof value === 'number') kept[name] = value;
   }
   return kept;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isId(value: unknown): value is string {
