@@ -60,6 +60,7 @@ const gatewayFolders = ['alipay', 'wechat', 'unionpay', 'stripe', 'paypal', 'ady
 /** Each gateway's own library, behind the port: name of the folder in src/gateway → packages. */
 const gatewayLibraries = {
   alipay: ['alipay-sdk'],
+  stripe: ['stripe'],
   wechat: ['wechatpay-axios-plugin'],
 };
 

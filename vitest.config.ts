@@ -17,7 +17,13 @@ export default defineConfig({
     projects: [
       {
         plugins: [decorators],
-        test: { name: 'unit', include: ['src/**/*.spec.ts', 'sandbox/**/*.spec.ts'], environment: 'node' },
+        // A time-out finds what hangs; a slow machine is no fault.
+        test: {
+          name: 'unit',
+          include: ['src/**/*.spec.ts', 'sandbox/**/*.spec.ts'],
+          environment: 'node',
+          testTimeout: 60_000,
+        },
       },
       {
         plugins: [decorators],
@@ -26,8 +32,10 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/processes/**'],
           environment: 'node',
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          testTimeout: 90_000,
+          hookTimeout: 90_000,
+          // What comes true by itself comes at once; only a loaded machine takes longer than the default second.
+          expect: { poll: { timeout: 10_000, interval: 10 } },
         },
       },
       {

@@ -1,4 +1,3 @@
-import { execSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clearTables, countUnfinished, seedRefunds, type BenchDatabase } from './support/database.js';
 import { start, type BenchProcess } from './support/processes.js';
@@ -9,18 +8,20 @@ export interface DrainOptions {
   rounds: number;
 }
 
+/** Refunds a second, one figure a round. */
 export interface DrainResult {
-  refunds: number;
-  concurrency: number;
-  rawPerSecond: number[];
-  servicePerSecond: number[];
-  ratio: number;
+  raw: number[];
+  service: number[];
 }
 
 const DUE_LATER_MS = 3_600_000;
 
 /** Refunds a second that the sweep path brings to their end, beside the raw loop, in turns on the same machine. */
-export async function drain(database: BenchDatabase, environment: Record<string, string>, options: DrainOptions): Promise<DrainResult> {
+export async function drain(
+  database: BenchDatabase,
+  environment: Record<string, string>,
+  options: DrainOptions,
+): Promise<DrainResult> {
   const gateway = await start('servers/instant-gateway', {});
   const gatewayUrl = `http://127.0.0.1:${String(gateway.ready['port'])}`;
   const rawPerSecond: number[] = [];
@@ -30,13 +31,21 @@ export async function drain(database: BenchDatabase, environment: Record<string,
     servicePerSecond.push(await serviceRound(database, environment, gatewayUrl, options));
   }
   await gateway.stop();
-  return { refunds: options.refunds, concurrency: options.concurrency, rawPerSecond, servicePerSecond, ratio: median(servicePerSecond) / median(rawPerSecond) };
+  return { raw: rawPerSecond, service: servicePerSecond };
 }
 
-async function rawRound(database: BenchDatabase, gatewayUrl: string, { refunds, concurrency }: DrainOptions): Promise<number> {
+async function rawRound(
+  database: BenchDatabase,
+  gatewayUrl: string,
+  { refunds, concurrency }: DrainOptions,
+): Promise<number> {
   await clearTables(database.pool);
   await seedRefunds(database.pool, refunds, new Date());
-  const raw = await start('raw/drain', { DATABASE_URL: database.url, BENCH_GATEWAY_URL: gatewayUrl, BENCH_CONCURRENCY: String(concurrency) });
+  const raw = await start('raw/drain', {
+    DATABASE_URL: database.url,
+    BENCH_GATEWAY_URL: gatewayUrl,
+    BENCH_CONCURRENCY: String(concurrency),
+  });
   const startedAtMs = performance.now();
   await raw.ask('go');
   const perSecond = (refunds * 1000) / (performance.now() - startedAtMs);
@@ -55,27 +64,34 @@ async function serviceRound(
   const service = await startService(environment, gatewayUrl, concurrency);
   // Made due while the service runs: its start is not measured.
   await database.pool.query('UPDATE refund SET nextSyncAt = nextSyncAt - INTERVAL 2 HOUR');
-  if (process.env.BENCH_STATS) console.log(execSync('/tmp/stat.sh').toString());
   const startedAtMs = performance.now();
   while ((await countUnfinished(database.pool)) > 0) await sleep(50);
   const perSecond = (refunds * 1000) / (performance.now() - startedAtMs);
-  if (process.env.BENCH_STATS) console.log(execSync('/tmp/stat.sh').toString());
   await service.stop();
   return perSecond;
 }
 
-export function startService(environment: Record<string, string>, gatewayUrl: string, concurrency: number, more: Record<string, string> = {}): Promise<BenchProcess> {
-  return start('servers/service', {
-    ...environment,
-    BENCH_GATEWAY_URL: gatewayUrl,
-    SYNC_CONCURRENCY: String(concurrency),
-    SWEEP_INTERVAL_MS: '100',
-    PORT: '0',
-    LOG_LEVEL: 'info',
-    SIGN_SECRET: 'bench-secret',
-    ADMIN_TOKEN: 'bench-admin-token',
-    ...more,
-  }, process.env.BENCH_CPU_PROFILE ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_CPU_PROFILE] : []);
+export function startService(
+  environment: Record<string, string>,
+  gatewayUrl: string,
+  concurrency: number,
+  more: Record<string, string> = {},
+): Promise<BenchProcess> {
+  return start(
+    'servers/service',
+    {
+      ...environment,
+      BENCH_GATEWAY_URL: gatewayUrl,
+      SYNC_CONCURRENCY: String(concurrency),
+      SWEEP_INTERVAL_MS: '100',
+      PORT: '0',
+      LOG_LEVEL: 'info',
+      SIGN_SECRET: 'bench-secret',
+      ADMIN_TOKEN: 'bench-admin-token',
+      ...more,
+    },
+    process.env.BENCH_CPU_PROFILE ? ['--cpu-prof', '--cpu-prof-dir', process.env.BENCH_CPU_PROFILE] : [],
+  );
 }
 
 export function median(values: readonly number[]): number {

@@ -1,19 +1,9 @@
 import { Agent as HttpAgent, request as httpRequest, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import type { CallbackFormat, ChannelState, ComposedCallback, SignedCallback, Tampering } from './gateway.js';
+import type { CallbackFormat, CallbackResult, ChannelState, ComposedCallback, SignedCallback, Tampering } from './gateway.js';
 import { isLoopbackUrl } from './http.js';
 import { transitionsOf, type RefundRecord, type RefundStatus } from './refund-book.js';
-
-/** What became of one attempt. `status` is null when no answer came. */
-export interface CallbackResult {
-  id: string;
-  eventType: string;
-  status: number | null;
-  body: string;
-  acknowledged: boolean;
-  error?: string;
-}
 
 interface Delivery {
   record: RefundRecord;

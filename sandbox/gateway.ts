@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { CallbackSender } from './callbacks.js';
 import type { FaultPlan } from './faults.js';
 import type { RefundBook, RefundRecord, RefundStatus, ScriptStep } from './refund-book.js';
 import type { Meter } from './stats.js';
@@ -111,6 +110,27 @@ export interface CallbackFormat {
   isAcknowledged(status: number, body: string): boolean;
 }
 
+/** What became of one attempt. `status` is null when no answer came. */
+export interface CallbackResult {
+  id: string;
+  eventType: string;
+  status: number | null;
+  body: string;
+  acknowledged: boolean;
+  error?: string;
+}
+
+/** What the control API does with a gateway's callbacks. */
+export interface CallbackControl {
+  /** Calls back at every change of status that the refund's script still has before it. */
+  watch(record: RefundRecord, before: RefundStatus | undefined): void;
+  /** One attempt now, for tests that want the receiver's answer. Not repeated, and no fault applies. */
+  sendNow(record: RefundRecord, url: URL, status: RefundStatus, atMs: number, tamper: Tampering | undefined): Promise<CallbackResult>;
+  /** Forgets everything that is waiting or under way. */
+  reset(): void;
+  close(): void;
+}
+
 /** One simulated gateway: a sibling folder each. It shares the book and the faults, and has its own wire. */
 export interface GatewaySimulator {
   /** Channel in the words of the control API: `wechat_pay`. */
@@ -118,7 +138,7 @@ export interface GatewaySimulator {
   /** Connector that speaks to it: `wechat`. */
   readonly gateway: string;
   readonly state: ChannelState;
-  readonly callbacks: CallbackSender;
+  readonly callbacks: CallbackControl;
   /** Merchants set one address for all callbacks (the setting `webhookUrl`); absent = they send one along. */
   readonly hasWebhookEndpoint?: boolean;
   /** Whether a request path is one of this gateway's. */

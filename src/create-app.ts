@@ -17,6 +17,8 @@ export interface CreatedApp {
   generatedSecret: string | undefined;
 }
 
+const REQUEST_TIMEOUT_MS = 30_000;
+
 /**
  * The whole service, not yet listening: schema up to date, first app made.
  *
@@ -34,8 +36,12 @@ export async function createApp(
     // A path that cannot be decoded reaches no route and no filter.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       new HttpErrorFilter().answer(error, request, reply),
-    requestTimeout: 30_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Nothing of ours takes so long, unless something that we wait for hangs: whoever asked is told.
+    handlerTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
+    // A merchant's client takes every answer but HTTP 200 for an empty one: what still comes in while we stop is answered as always.
+    return503OnClosing: false,
   });
   const fastify = adapter.getInstance();
   prepareHttp(fastify);

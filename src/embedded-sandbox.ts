@@ -29,7 +29,7 @@ export class EmbeddedSandbox {
     if (!existsSync(SANDBOX_MAIN))
       throw new Error(`the sandbox is not built: ${SANDBOX_MAIN} is missing (npm run build)`);
     const child = fork(SANDBOX_MAIN, [], {
-      env: { ...process.env, SANDBOX_PORT: String(port) },
+      env: { ...sandboxEnvironment(), SANDBOX_PORT: String(port) },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     await new Promise<void>((resolve, reject) => {
@@ -80,6 +80,14 @@ export class EmbeddedSandbox {
     this.child?.removeAllListeners('exit');
     this.child?.kill('SIGTERM');
   }
+}
+
+/** What the sandbox needs; the secrets of the service are none of its business. */
+function sandboxEnvironment(): NodeJS.ProcessEnv {
+  const allowed = Object.entries(process.env).filter(
+    ([name]) => name.startsWith('SANDBOX_') || name === 'PATH' || name === 'NODE_OPTIONS',
+  );
+  return Object.fromEntries(allowed);
 }
 
 async function isSandbox(url: string): Promise<boolean> {

@@ -13,7 +13,8 @@ async function main(): Promise<void> {
   const logger = new Logger('Start');
   const { app, generatedSecret } = await createApp(config, nestLogger);
   const sandbox = config.sandboxPort === undefined ? undefined : await EmbeddedSandbox.start(config.sandboxPort);
-  app.enableShutdownHooks();
+  // Nest would send itself the signal once more: exit code 143, no 'exit' event, and as process 1 of a container no end at all.
+  app.enableShutdownHooks([], { useProcessExit: true });
   await app.listen(config.port, config.host);
   const url = await app.getUrl();
   if (sandbox) {

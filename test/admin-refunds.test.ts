@@ -15,7 +15,7 @@ import {
 } from './support/gateway.js';
 import { assertInvariants } from './support/invariants.js';
 import { newMerchant } from './support/merchants.js';
-import { ADMIN_TOKEN, startService, WECHAT_ACCOUNT, type TestService } from './support/service.js';
+import { ADMIN_TOKEN, logLines, startService, WECHAT_ACCOUNT, type TestService } from './support/service.js';
 import { rowCounts } from './support/tables.js';
 
 const REFUNDS = '/admin/refunds';
@@ -51,7 +51,7 @@ type Body = Record<string, unknown>;
 const clock = new FakeClock();
 let service: TestService;
 beforeAll(async () => {
-  service = await startService({ clock, env: { SYNC_WAIT_MS: '400' } });
+  service = await startService({ clock });
 });
 afterAll(() => service.close());
 afterEach(() => clearFaults(service));
@@ -669,22 +669,27 @@ describe('syncing a refund by hand', () => {
   });
 
   it('202 when the wait ran out, 409 while it goes on', async () => {
-    const { id, refundNo } = await stuckRefund(service, { gateway: 'success' });
-    await fault(service, 'slow', { outRefundNo: refundNo, slowMs: 900 });
-    const { httpStatus, body } = await post<Synced>(`${REFUNDS}/${id}/sync`, {});
-    expect([httpStatus, body.state]).toEqual([202, 'goesOn']);
-    expect((await truth(service, refundNo)).activeCalls).toBe(1);
-    expect(await post<Problem>(`${REFUNDS}/${id}/sync`, {})).toMatchObject({
-      httpStatus: 409,
-      body: { title: 'Conflict', detail: expect.stringContaining('running') as string },
-    });
-    await service.idle();
-    expect((await service.refund(id)).status).toBe('success');
+    const impatient = await startService({ env: { SYNC_WAIT_MS: '200' }, sandbox: service.sandbox });
+    try {
+      const { id, refundNo } = await stuckRefund(impatient, { gateway: 'success' });
+      await fault(impatient, 'slow', { outRefundNo: refundNo, slowMs: 1_500 });
+      const sync = () => impatient.admin<Synced & Problem>('POST', `${REFUNDS}/${id}/sync`, {});
+      const { httpStatus, body } = await sync();
+      expect([httpStatus, body.state]).toEqual([202, 'goesOn']);
+      const again = await sync();
+      expect([again.httpStatus, again.body.title]).toEqual([409, 'Conflict']);
+      expect(again.body.detail).toContain('running');
+      expect((await truth(impatient, refundNo)).activeCalls).toBe(1);
+      await impatient.idle();
+      expect((await impatient.refund(id)).status).toBe('success');
+    } finally {
+      await impatient.close();
+    }
   });
 
   it('409 while a merchant’s is running', async () => {
     const { id, refundNo } = await stuckRefund(service);
-    await fault(service, 'slow', { outRefundNo: refundNo, slowMs: 300 });
+    await fault(service, 'slow', { outRefundNo: refundNo, slowMs: 800 });
     const running = service.merchant.syncRefund({ refundNo, reqTime: Math.floor(clock.now().getTime() / 1000) });
     await untilAsked(service, refundNo);
     expect((await post(`${REFUNDS}/${id}/sync`, {})).httpStatus).toBe(409);
@@ -760,6 +765,11 @@ describe('problem documents (RFC 9457)', () => {
         reqTime: Math.floor(clock.now().getTime() / 1000),
       });
       expect(answer).toMatchObject({ code: 10001, msg: '系统错误' });
+      // The trace finds what really happened.
+      const logged = logLines.filter((line) => line.includes(answer.traceId));
+      expect(logged.map((line) => (JSON.parse(line) as { error: string }).error)).toEqual([
+        expect.stringContaining(bug.message.slice(0, 20)),
+      ]);
     }
     list.mockRestore();
     find.mockRestore();

@@ -431,6 +431,16 @@ describe('the switches of an interface', () => {
     expect(await unsigned({ reqTime: nowS() })).toMatchObject({ code: 20052 });
   });
 
+  it('requestSign off holds for hmac-body too', async () => {
+    const { client, appId } = await newMerchant(service);
+    await putApp(service, appId, { dialect: 'hmac-body' });
+    const { refundNo } = await stuckRefund(service, { more: { appId } });
+    const body = JSON.stringify({ refundNo, reqTime: nowS() });
+    expect(await client.post(SYNC, body)).toMatchObject({ code: 20052 });
+    await turn(service, appId, 'syncRefund', { requestSign: false });
+    expect(await client.post(SYNC, body)).toMatchObject({ code: 0 });
+  });
+
   it('turned by another process work here within 5 s', async () => {
     const { client, appId } = await newMerchant(service);
     const { refundNo } = await stuckRefund(service, { more: { appId } });

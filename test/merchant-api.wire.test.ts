@@ -329,7 +329,7 @@ describe('fields that the interface does not know', () => {
     fields.toJSON = { refundNo: 'another' };
     const answer = await service.merchant.post(SYNC, service.merchant.body(fields));
     expect(answer.code, answer.text).toBe(0);
-    expect({}.toString()).toBe('[object Object]');
+    expect(Object.prototype).not.toHaveProperty('refundNo');
   });
 });
 
@@ -621,7 +621,7 @@ describe('a connection that lies', () => {
     const { closed, tookMs } = await exchange(service.url, head(SYNC, 'Content-Length: 500') + '{"refundNo":', {
       finish: true,
     });
-    expect({ closed, soon: tookMs < 2_000 }).toEqual({ closed: true, soon: true });
+    expect({ closed, soon: tookMs < 8_000 }).toEqual({ closed: true, soon: true });
     await expectGoodRequestToWork();
   });
 
@@ -651,7 +651,7 @@ describe('a connection that lies', () => {
     const { received, closed, tookMs } = await exchange(service.url, head(SYNC, ...lines) + 'zz\r\n{}\r\n0\r\n\r\n', {
       finish: true,
     });
-    expect({ closed, soon: tookMs < 2_000 }).toEqual({ closed: true, soon: true });
+    expect({ closed, soon: tookMs < 8_000 }).toEqual({ closed: true, soon: true });
     expect(received).not.toContain('"code":0');
     expect(await rowCounts(service)).toEqual(before);
     await expectGoodRequestToWork();
@@ -663,7 +663,7 @@ describe('a connection that lies', () => {
       head(SYNC, 'Transfer-Encoding: chunked') + 'ff\r\n{"refundNo":',
       { finish: true },
     );
-    expect({ closed, soon: tookMs < 2_000 }).toEqual({ closed: true, soon: true });
+    expect({ closed, soon: tookMs < 8_000 }).toEqual({ closed: true, soon: true });
   });
 
   it('two requests in one go are answered one after the other', async () => {
@@ -704,14 +704,16 @@ describe('a connection that lies', () => {
       kind: 'slow',
       rate: 1,
       count: 1,
-      slowMs: 300,
+      slowMs: 600,
       outRefundNo: refundNo,
     });
     const body = service.merchant.body({ refundNo });
     const socket = await open(service.url);
     socket.write(head(SYNC, `Content-Length: ${Buffer.byteLength(body)}`) + body);
-    await expect.poll(async () => (await service.refund(id)).leaseToken).not.toBeNull();
+    await expect
+      .poll(async () => (await service.refund(id)).leaseToken, { timeout: 10_000, interval: 5 })
+      .not.toBeNull();
     socket.destroy();
-    await expect.poll(async () => (await service.refund(id)).status).toBe('success');
+    await expect.poll(async () => (await service.refund(id)).status, { timeout: 10_000 }).toBe('success');
   });
 });

@@ -22,7 +22,9 @@ process.on('message', (message) => {
 process.on('disconnect', () => process.exit(0));
 
 async function drain(): Promise<number> {
-  const [rows] = await database.query("SELECT id FROM refund WHERE nextSyncAt <= NOW(3) AND status = 'progress' ORDER BY nextSyncAt, id");
+  const [rows] = await database.query(
+    "SELECT id FROM refund WHERE nextSyncAt <= NOW(3) AND status = 'progress' ORDER BY nextSyncAt, id",
+  );
   const ids = (rows as { id: string }[]).map(({ id }) => id);
   let position = 0;
   await Promise.all(
@@ -41,16 +43,33 @@ async function one(id: string): Promise<void> {
   const [rows] = await database.query('SELECT * FROM refund WHERE id = ?', [id]);
   const refund = (rows as { gatewayRequestNo: string; amount: string }[])[0];
   if (!refund) return;
-  const response = await gateway.request({ method: 'GET', path: `/refunds/${refund.gatewayRequestNo}/${refund.amount}` });
+  const response = await gateway.request({
+    method: 'GET',
+    path: `/refunds/${refund.gatewayRequestNo}/${refund.amount}`,
+  });
   const answer = (await response.body.json()) as { status: string; gatewayRefundNo: string };
   if (answer.status !== 'SUCCESS') return;
   const connection: PoolConnection = await database.getConnection();
   try {
     await connection.beginTransaction();
-    await connection.query('UPDATE refund SET status = ?, gatewayRefundNo = ?, refundTime = NOW(3), nextSyncAt = NULL, version = version + 1 WHERE id = ?', ['success', answer.gatewayRefundNo, id]);
+    await connection.query(
+      'UPDATE refund SET status = ?, gatewayRefundNo = ?, refundTime = NOW(3), nextSyncAt = NULL, version = version + 1 WHERE id = ?',
+      ['success', answer.gatewayRefundNo, id],
+    );
     await connection.query(
       'INSERT INTO sync_record (id, refundId, source, operation, startedAt, finishedAt, result, effect, statusBefore, statusAfter, explanation, answer) VALUES (?, ?, ?, ?, NOW(3), NOW(3), ?, ?, ?, ?, ?, ?)',
-      [(BigInt(id) + 4_000_000_000_000_000_000n).toString(), id, 'sweep', 'query', 'success', 'changed', 'progress', 'success', 'the gateway says so', JSON.stringify(answer)],
+      [
+        (BigInt(id) + 4_000_000_000_000_000_000n).toString(),
+        id,
+        'sweep',
+        'query',
+        'success',
+        'changed',
+        'progress',
+        'success',
+        'the gateway says so',
+        JSON.stringify(answer),
+      ],
     );
     await connection.commit();
   } catch (error) {

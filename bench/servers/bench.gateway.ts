@@ -35,9 +35,14 @@ export function benchGateway(connections: number, rate: GatewayPolicy['rate']): 
     merchantId: () => 'bench',
     async queryRefund({ config, order, signal }): Promise<Observation> {
       pool ??= new Pool(config.baseUrl, { connections, pipelining: 1 });
-      const response = await pool.request({ method: 'GET', path: `/refunds/${order.gatewayRequestNo}/${order.amountMinor}`, signal });
+      const response = await pool.request({
+        method: 'GET',
+        path: `/refunds/${order.gatewayRequestNo}/${order.amountMinor}`,
+        signal,
+      });
       const body = (await response.body.json()) as BenchAnswer;
-      if (response.statusCode === 429) throw new GatewayError('rateLimited', 'too many requests', { code: 'FREQUENCY_LIMITED', retryAfterMs: 1_000 });
+      if (response.statusCode === 429)
+        throw new GatewayError('rateLimited', 'too many requests', { code: 'FREQUENCY_LIMITED', retryAfterMs: 1_000 });
       return {
         kind: 'success',
         authenticated: true,

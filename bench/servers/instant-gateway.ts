@@ -43,7 +43,11 @@ const server = createServer((request, response) => {
   if (!accepted) stats.refused += 1;
   const answer = (): void => {
     response.writeHead(accepted ? 200 : 429, { 'content-type': 'application/json' });
-    response.end(accepted ? `{"status":"SUCCESS","refundNo":"${refundNo}","gatewayRefundNo":"G${refundNo}","amount":${amount},"currency":"CNY"}` : '{"code":"FREQUENCY_LIMITED"}');
+    response.end(
+      accepted
+        ? `{"status":"SUCCESS","refundNo":"${refundNo}","gatewayRefundNo":"G${refundNo}","amount":${amount},"currency":"CNY"}`
+        : '{"code":"FREQUENCY_LIMITED"}',
+    );
   };
   if (latencyMs > 0) setTimeout(answer, latencyMs);
   else answer();

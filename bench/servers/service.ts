@@ -11,8 +11,12 @@ import { benchGateway } from './bench.gateway.js';
 const { config } = loadEnvironment(process.env);
 const ratePerSecond = Number(process.env.BENCH_ACCOUNT_RATE ?? 1_000_000);
 const gateway = benchGateway(config.syncConcurrency, { perSecond: ratePerSecond, concurrency: 1_000 }) as RefundGateway;
-const { app }: { app: NestFastifyApplication } = await createApp(config, new JsonLogger(config.logLevel), { gateways: [gateway] });
-await app.get(GatewayAccountService).put('bench', { channel: 'wechat_pay', config: { baseUrl: process.env.BENCH_GATEWAY_URL } });
+const { app }: { app: NestFastifyApplication } = await createApp(config, new JsonLogger(config.logLevel), {
+  gateways: [gateway],
+});
+await app
+  .get(GatewayAccountService)
+  .put('bench', { channel: 'wechat_pay', config: { baseUrl: process.env.BENCH_GATEWAY_URL } });
 app.enableShutdownHooks();
 await app.listen(config.port, '127.0.0.1');
 process.send?.({ url: await app.getUrl() });

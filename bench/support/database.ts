@@ -14,7 +14,13 @@ export async function benchDatabase(): Promise<BenchDatabase> {
   const name = `refund_sync_bench_${process.pid}_${randomBytes(3).toString('hex')}`;
   await onServer((connection) => connection.query(`CREATE DATABASE ${name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`));
   const url = `${SERVER_URL}/${name}`;
-  const pool = createPool({ uri: url, connectionLimit: 4, supportBigNumbers: true, bigNumberStrings: true, timezone: 'Z' });
+  const pool = createPool({
+    uri: url,
+    connectionLimit: 4,
+    supportBigNumbers: true,
+    bigNumberStrings: true,
+    timezone: 'Z',
+  });
   return {
     url,
     pool,
@@ -57,10 +63,50 @@ export async function seedRefunds(pool: Pool, count: number, dueAt: Date | null,
         const number = startAt + start + index;
         const id = (FIRST_ID + BigInt(number) * 2n).toString();
         const paymentId = (FIRST_ID + BigInt(number) * 2n + 1n).toString();
-        payments.push([paymentId, 'default', `P${number}`, 'wechat_pay', 'bench', `P${number}`, 1000, 'CNY', 900, 0, 0, dueAt ? 0 : 100, dueAt ? 'success' : 'partial_refund', 1, now]);
+        payments.push([
+          paymentId,
+          'default',
+          `P${number}`,
+          'wechat_pay',
+          'bench',
+          `P${number}`,
+          1000,
+          'CNY',
+          900,
+          0,
+          0,
+          dueAt ? 0 : 100,
+          dueAt ? 'success' : 'partial_refund',
+          1,
+          now,
+        ]);
         // Spread over a minute, so that the order of the claim matters.
         const due = dueAt === null ? null : new Date(dueAt.getTime() - (number % 60_000));
-        refunds.push([id, 'default', `R${number}`, paymentId, 'wechat_pay', 'bench', `P${number}`, 100, 'CNY', status, `R${number}`, 1, 'registered', 'none', 0, 1, due, 0, 0, 0, now, now, now]);
+        refunds.push([
+          id,
+          'default',
+          `R${number}`,
+          paymentId,
+          'wechat_pay',
+          'bench',
+          `P${number}`,
+          100,
+          'CNY',
+          status,
+          `R${number}`,
+          1,
+          'registered',
+          'none',
+          0,
+          1,
+          due,
+          0,
+          0,
+          0,
+          now,
+          now,
+          now,
+        ]);
       }
       if (dueAt !== null) {
         await connection.query(
@@ -80,7 +126,8 @@ export async function seedRefunds(pool: Pool, count: number, dueAt: Date | null,
 
 /** Takes everything back that a run changed, so that the next one starts equal. */
 export async function clearTables(pool: Pool): Promise<void> {
-  for (const table of ['refund', 'payment', 'sync_record', 'repair_record', 'notification']) await pool.query(`TRUNCATE TABLE ${table}`);
+  for (const table of ['refund', 'payment', 'sync_record', 'repair_record', 'notification'])
+    await pool.query(`TRUNCATE TABLE ${table}`);
 }
 
 export async function countUnfinished(pool: Pool): Promise<number> {

@@ -15,9 +15,17 @@ export interface BenchProcess {
 const START_TIMEOUT_MS = 60_000;
 
 /** Starts one of the programs of this folder and waits until it says that it is ready. */
-export async function start(program: string, env: Record<string, string>, nodeArgs: string[] = []): Promise<BenchProcess> {
+export async function start(
+  program: string,
+  env: Record<string, string>,
+  nodeArgs: string[] = [],
+): Promise<BenchProcess> {
   const path = fileURLToPath(new URL(`../${program}.js`, import.meta.url));
-  const child = fork(path, [], { env: { ...process.env, ...env }, execArgv: nodeArgs, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+  const child = fork(path, [], {
+    env: { ...process.env, ...env },
+    execArgv: nodeArgs,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
   const next = (): Promise<Record<string, unknown>> =>
     new Promise((resolve, reject) => {
       const onExit = (code: number | null): void => reject(new Error(`${program} ended with code ${String(code)}`));

@@ -19,12 +19,11 @@ const SHA256_WITH_RSA = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b
 const NOT_BEFORE = '20240101000000Z';
 const NOT_AFTER = '20991231235959Z';
 
-/** An X.509 certificate as PEM; node:crypto reads them but makes none. No extension: nobody builds chains with these. */
+/** An X.509 certificate of version 1, which has no extensions, as PEM. node:crypto reads certificates but makes none. */
 export function makeCertificate({ serial, issuer, subject, publicKey, signingKey }: CertificateInput): string {
   const algorithm = tlv(0x30, SHA256_WITH_RSA, tlv(0x05));
   const toBeSigned = tlv(
     0x30,
-    tlv(0xa0, tlv(0x02, Buffer.from([2]))),
     integer(serial),
     algorithm,
     nameOf(issuer),

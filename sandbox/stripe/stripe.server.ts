@@ -194,9 +194,7 @@ export class StripeSimulator implements GatewaySimulator {
     const key = idempotencyKeyIn(call.request);
     const fingerprint = JSON.stringify([call.url.pathname, wanted]);
     const known =
-      key === undefined
-        ? undefined
-        : this.idempotency.find(key, fingerprint, now(), settings.idempotencyKeyLifetimeMs);
+      key === undefined ? undefined : this.idempotency.find(key, fingerprint, now(), settings.idempotencyKeyLifetimeMs);
     const record = known?.record ?? book.heardOf(this.recordNo(wanted.details.metadata[REFUND_NO_KEY]));
     record.creates += 1;
     meter.creates += 1;
@@ -395,7 +393,7 @@ export class StripeSimulator implements GatewaySimulator {
   private paymentOf(paymentNo: string, param: 'charge' | 'payment_intent'): PaymentRecord {
     const { book, settings } = this.state;
     const known = book.payment(paymentNo) ?? book.paymentByTransaction(paymentNo);
-    if (known && (param === 'charge' || known.outTradeNo === paymentNo)) return known;
+    if (known && isIntent(paymentNo) === (param === 'payment_intent')) return known;
     // Where any payment is believed, one that was never refunded is one without refunds.
     if (
       !known &&

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DataSourceOptions } from 'typeorm';
 import { MIGRATIONS } from '../../migrations/index.js';
@@ -35,11 +35,14 @@ export function dataSourceOptions(
     };
   }
   mkdirSync(config.dataDir, { recursive: true });
+  const file = join(config.dataDir, 'refund-sync.db');
   return {
     ...common,
     type: 'better-sqlite3',
-    database: join(config.dataDir, 'refund-sync.db'),
+    database: file,
     prepareDatabase: (database: PragmaTarget) => {
+      // Refunds are nobody else's business; the journal files take the mode of the database.
+      chmodSync(file, 0o600);
       database.pragma('journal_mode = WAL');
       // FULL: a commit survives a power cut. With NORMAL the last commits could be lost, and with one the proof that a create was sent.
       database.pragma('synchronous = FULL');

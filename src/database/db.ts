@@ -138,7 +138,15 @@ export function isDuplicate(error: unknown): boolean {
 
 function isRetryable(error: unknown): boolean {
   const cause = driverError(error);
-  return (cause?.errno !== undefined && RETRYABLE_ERRNOS.has(cause.errno)) || cause?.code === 'SQLITE_BUSY';
+  return (cause?.errno !== undefined && RETRYABLE_ERRNOS.has(cause.errno)) || isBusySqlite(cause?.code);
+}
+
+/**
+ * Another process has the file. SQLITE_BUSY_SNAPSHOT comes without any wait: it wrote between our read and our write. A deploy has
+ * two processes for a moment.
+ */
+function isBusySqlite(code: string | undefined): boolean {
+  return code === 'SQLITE_BUSY' || code === 'SQLITE_BUSY_SNAPSHOT';
 }
 
 function driverError(error: unknown): { errno?: number; code?: string } | undefined {

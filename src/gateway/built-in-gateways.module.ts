@@ -6,11 +6,7 @@ import { stripeGateway } from './stripe/stripe.gateway.js';
 import { wechatGateway } from './wechat/wechat.gateway.js';
 
 /** The list of built-in connectors: a new gateway is one folder and one line here. */
-const BUILT_IN: readonly RefundGateway[] = [
-  wechatGateway as RefundGateway,
-  alipayGateway as RefundGateway,
-  stripeGateway as RefundGateway,
-];
+const BUILT_IN: readonly RefundGateway[] = [wechatGateway, alipayGateway, stripeGateway];
 
 @Module({})
 export class BuiltInGatewaysModule {

@@ -148,44 +148,49 @@ export class GatewayAccountService {
         `${put.channel} ${known ? 'has no connector yet' : 'is not a channel'}; there is one for: ${this.registry.channels().join(', ')}`,
       );
     }
-    const account = await this.db.transaction(async (manager) => {
-      const stored = await manager.findOneBy(GatewayAccount, { id });
-      if (stored && stored.channel !== gateway.channel)
-        throw invalidField('channel', `of account ${id} is ${stored.channel} and cannot be changed`);
-      const kept = stored ? this.keepSecrets(stored, gateway) : {};
-      const parsed = parseConfig(gateway.config, { ...kept, ...put.config });
-      if (parsed.faults.length > 0) {
-        const faults = parsed.faults.map(({ field, fault }) => ({ field: `config.${field}`, fault }));
-        throw new DomainError('invalid', faults.map(({ field, fault }) => `${field} ${fault}`).join('; '), { faults });
-      }
-      const merchantId = gateway.merchantId(parsed.config);
-      if (stored && stored.merchantId !== merchantId) {
-        throw invalidField(
-          'config',
-          `names merchant ${merchantId}, but account ${id} belongs to ${stored.merchantId}: make another account`,
-        );
-      }
-      const now = this.clock.now();
-      const limits = limitsWithin(gateway, {
-        ratePerSecond: put.ratePerSecond === undefined ? (stored?.ratePerSecond ?? null) : put.ratePerSecond,
-        maxConcurrency: put.maxConcurrency === undefined ? (stored?.maxConcurrency ?? null) : put.maxConcurrency,
-      });
-      const row = manager.create(GatewayAccount, {
-        id,
-        appId: put.appId ?? stored?.appId ?? null,
-        channel: gateway.channel,
-        name: put.name ?? stored?.name ?? id,
-        sealedConfig: this.secretBox.seal(JSON.stringify(parsed.config), `gateway_account:${id}`),
-        merchantId,
-        enabled: put.enabled ?? stored?.enabled ?? true,
-        sandbox: put.sandbox ?? stored?.sandbox ?? false,
-        notFoundPolicy: put.notFoundPolicy ?? stored?.notFoundPolicy ?? 'review',
-        ...limits,
-        createdAt: stored?.createdAt ?? now,
-        updatedAt: now,
-      });
-      return manager.save(GatewayAccount, row);
-    });
+    const account = await this.db.transaction(
+      async (manager) => {
+        const stored = await manager.findOneBy(GatewayAccount, { id });
+        if (stored && stored.channel !== gateway.channel)
+          throw invalidField('channel', `of account ${id} is ${stored.channel} and cannot be changed`);
+        const kept = stored ? this.keepSecrets(stored, gateway) : {};
+        const parsed = parseConfig(gateway.config, { ...kept, ...put.config });
+        if (parsed.faults.length > 0) {
+          const faults = parsed.faults.map(({ field, fault }) => ({ field: `config.${field}`, fault }));
+          throw new DomainError('invalid', faults.map(({ field, fault }) => `${field} ${fault}`).join('; '), {
+            faults,
+          });
+        }
+        const merchantId = gateway.merchantId(parsed.config);
+        if (stored && stored.merchantId !== merchantId) {
+          throw invalidField(
+            'config',
+            `names merchant ${merchantId}, but account ${id} belongs to ${stored.merchantId}: make another account`,
+          );
+        }
+        const now = this.clock.now();
+        const limits = limitsWithin(gateway, {
+          ratePerSecond: put.ratePerSecond === undefined ? (stored?.ratePerSecond ?? null) : put.ratePerSecond,
+          maxConcurrency: put.maxConcurrency === undefined ? (stored?.maxConcurrency ?? null) : put.maxConcurrency,
+        });
+        const row = manager.create(GatewayAccount, {
+          id,
+          appId: put.appId ?? stored?.appId ?? null,
+          channel: gateway.channel,
+          name: put.name ?? stored?.name ?? id,
+          sealedConfig: this.secretBox.seal(JSON.stringify(parsed.config), `gateway_account:${id}`),
+          merchantId,
+          enabled: put.enabled ?? stored?.enabled ?? true,
+          sandbox: put.sandbox ?? stored?.sandbox ?? false,
+          notFoundPolicy: put.notFoundPolicy ?? stored?.notFoundPolicy ?? 'review',
+          ...limits,
+          createdAt: stored?.createdAt ?? now,
+          updatedAt: now,
+        });
+        return manager.save(GatewayAccount, row);
+      },
+      { retryDuplicates: true },
+    );
     this.cache.delete(id);
     return this.view(account);
   }
@@ -203,7 +208,10 @@ export class GatewayAccountService {
     const fields = gateway.config as Record<string, ConfigField>;
     const secrets = Object.entries(config)
       .filter(([name]) => fields[name]?.secret === true)
-      .flatMap(([, value]) => (typeof value === 'string' ? [value] : []));
+      // A setting may hold several, with commas between them.
+      .flatMap(([, value]) =>
+        typeof value === 'string' ? [value, ...value.split(',').map((part) => part.trim())] : [],
+      );
     return { account, gateway, config, secrets };
   }
 

@@ -9,10 +9,6 @@ import type { Turn, TurnOutcome } from './pacing/turn.js';
 import { redactBody, redactText } from './redaction.js';
 import type { ResolvedAccount } from './gateway-account.service.js';
 
-/** Whoever calls without a turn holds a lease: the wait must leave most of it to the call. */
-const TURN_PATIENCE_MS = 2_000;
-const TURN_PATIENCE_PER_TIMEOUT = 0.25;
-
 /**
  * The one wrapper around every connector: the account's pace, a hard deadline, redaction, and nothing but Observations and
  * GatewayErrors to the outside. It never repeats a call: what a missing answer means is decided elsewhere.
@@ -54,7 +50,7 @@ export class GatewayCaller {
     given: Turn | undefined,
     call: (signal: AbortSignal, timeoutMs: number) => Promise<Observation>,
   ): Promise<Observation> {
-    const turn = given ?? (await this.takeTurn(account));
+    const turn = given ?? (await this.pacing.turn(account));
     try {
       await turn.begin();
       const observation = await this.guarded(account, operation, call);
@@ -66,11 +62,6 @@ export class GatewayCaller {
     } finally {
       if (!given) turn.end();
     }
-  }
-
-  private takeTurn(account: ResolvedAccount): Promise<Turn> {
-    const patienceMs = Math.min(TURN_PATIENCE_MS, this.config.gatewayTimeoutMs * TURN_PATIENCE_PER_TIMEOUT);
-    return this.pacing.turn(account, { urgent: true, patienceMs, occupiesPlace: false });
   }
 
   private async guarded(

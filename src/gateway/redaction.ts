@@ -5,12 +5,14 @@
 const MASK = '***';
 const KEY_MATERIAL = /-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)/g;
 const AUTHORIZATION = /\b(?:Bearer|Basic|WECHATPAY2-SHA256-RSA2048)\s+\S.*/gi;
+/** Keys that show by themselves that they are some (Stripe); also with most of their characters starred out. */
+const API_KEY = /\b(?:[sr]k_(?:test|live)|whsec)_[\w*]+/g;
 const MAX_TEXT = 500;
 const MAX_BODY_JSON = 4_096;
 const MIN_SECRET_LENGTH = 6;
 
 export function redactText(text: string, secrets: readonly string[]): string {
-  let clean = text.replace(KEY_MATERIAL, MASK).replace(AUTHORIZATION, MASK);
+  let clean = text.replace(KEY_MATERIAL, MASK).replace(AUTHORIZATION, MASK).replace(API_KEY, MASK);
   // The longest first: where one secret begins with another, the rest of it must go as well.
   const longestFirst = [...secrets].sort((a, b) => b.length - a.length);
   for (const secret of longestFirst) if (secret.length >= MIN_SECRET_LENGTH) clean = clean.replaceAll(secret, MASK);

@@ -20,8 +20,7 @@ export interface CreateRefund {
   amount: number | 'all' | ((currency: string) => number);
   /** Absent: the payment's. */
   channel?: string;
-  /** Absent: our refund id. */
-  refundNo?: string;
+  refundNo: string;
   reason?: string;
   attach?: string;
   notifyUrl?: string;
@@ -50,24 +49,23 @@ export class CreateWriter {
   /**
    * Within a transaction that is run again after a duplicate: two that bring the same refundNo at once see each other then.
    *
-   * @param account null for channels that settle at once.
+   * @param account null for channels that settle at once; an error when it takes no new refunds, thrown unless the refund is known.
    */
   async write(
     manager: EntityManager,
     appId: string,
     command: CreateRefund,
-    account: ResolvedAccount | null,
+    account: ResolvedAccount | DomainError | null,
   ): Promise<WrittenCreate> {
     const payment = await this.payments.lock(manager, appId, command.payment);
     if (!payment) throw new DomainError('failed', { zh: '未查询到支付订单', en: 'no such payment' });
     const asked = typeof command.amount === 'function' ? command.amount(payment.currency) : command.amount;
-    if (command.refundNo !== undefined) {
-      const stored = await manager.findOneBy(Refund, { appId: appId, refundNo: command.refundNo });
-      if (stored) {
-        assertSame(stored, command, payment, asked);
-        return { refund: stored, payment, leaseToken: null };
-      }
+    const stored = await manager.findOneBy(Refund, { appId, refundNo: command.refundNo });
+    if (stored) {
+      assertSame(stored, command, payment, asked);
+      return { refund: stored, payment, leaseToken: null };
     }
+    if (account instanceof DomainError) throw account;
     if (command.channel !== undefined && command.channel !== payment.channel) {
       throw new DomainError('failed', {
         zh: `支付订单的通道是 ${payment.channel}`,
@@ -103,7 +101,7 @@ export class CreateWriter {
     return newRefund(
       {
         id,
-        refundNo: command.refundNo ?? id,
+        refundNo: command.refundNo,
         gatewayRequestNo: id,
         gatewayRequestTime: now,
         amount,

@@ -28,15 +28,11 @@ export class CreateService {
   async create(appId: string, command: CreateRefund): Promise<{ refund: Refund; payment: Payment }> {
     const known = await this.payments.find(appId, command.payment);
     if (!known) throw new DomainError('failed', { zh: '未查询到支付订单', en: 'no such payment' });
-    const account = known.gatewayAccountId === null ? null : await this.usableAccount(known.gatewayAccountId);
-    if (account && !account.account.enabled)
-      throw new DomainError('failed', { zh: '支付通道已停用', en: 'the gateway account is switched off' });
-    if (account && !account.gateway.sendCreate)
-      throw new DomainError('failed', { zh: '该通道不支持发起退款', en: 'this channel takes no refunds here' });
+    const account = known.gatewayAccountId === null ? null : await this.accountFor(known.gatewayAccountId);
     const written = await this.db.transaction((manager) => this.writer.write(manager, appId, command, account), {
       retryDuplicates: true,
     });
-    if (written.leaseToken === null || account === null) return written;
+    if (written.leaseToken === null || account === null || account instanceof DomainError) return written;
     const applied = await this.sender.send(written.refund, written.payment, account, {
       source: 'create',
       leaseToken: written.leaseToken,
@@ -45,16 +41,19 @@ export class CreateService {
     return { refund: applied.refund, payment };
   }
 
-  private async usableAccount(accountId: string): Promise<ResolvedAccount> {
+  /** @returns why not, where the account takes no new refunds: what was sent through it before is still answered. */
+  private async accountFor(accountId: string): Promise<ResolvedAccount | DomainError> {
     try {
-      return await this.accounts.resolve(accountId);
+      const resolved = await this.accounts.resolve(accountId);
+      if (!resolved.account.enabled)
+        return new DomainError('failed', { zh: '支付通道已停用', en: 'the gateway account is switched off' });
+      if (!resolved.gateway.sendCreate)
+        return new DomainError('failed', { zh: '该通道不支持发起退款', en: 'this channel takes no refunds here' });
+      return resolved;
     } catch (error) {
       if (!(error instanceof UnusableAccount)) throw error;
-      throw new DomainError(
-        'failed',
-        { zh: '支付通道账户不可用', en: 'the gateway account cannot be used' },
-        { cause: error },
-      );
+      const text = { zh: '支付通道账户不可用', en: 'the gateway account cannot be used' };
+      return new DomainError('failed', text, { cause: error });
     }
   }
 }

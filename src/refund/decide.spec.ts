@@ -626,6 +626,14 @@ describe('a gateway that could not be asked', () => {
     expect(nextAfter(aRefundIn('success'), ['unavailable'])).toBeNull();
   });
 
+  it('still owes an ended refund the look that somebody asked for', () => {
+    for (const status of ['success', 'fail'] as const) {
+      const hinted = aRefundIn(status, { nextSyncAt: NOW });
+      expect(nextAfter(hinted, ['unavailable'])).toEqual(ahead(5 * MINUTE_MS));
+      expect(nextAfter(hinted, ['rateLimited', { retryAfterMs: HOUR_MS }])).toEqual(ahead(HOUR_MS));
+    }
+  });
+
   it('that wants fewer calls is left alone for as long as it says, and no look is brought forward by it', () => {
     expect(nextAfter(aRefund(), ['rateLimited', { retryAfterMs: HOUR_MS }])).toEqual(ahead(HOUR_MS));
     expect(nextAfter(aRefund(), ['rateLimited', { retryAfterMs: MINUTE_MS }])).toEqual(BY_SCHEDULE);
@@ -708,6 +716,60 @@ describe('a create without an answer', () => {
   });
 });
 
+describe('a call that the account’s pace did not allow', () => {
+  const paced = { code: 'paced', notAsked: true, retryAfterMs: MINUTE_MS };
+
+  it.each(REFUND_STATUSES)('learns nothing of a refund in %s, not even that time is up', (status) => {
+    const refund = aRefundIn(status, { registeredAt: ago(90 * DAY_MS) });
+    const decision = decide(factsOf(refund), faulted(refund, aFault('rateLimited', paced)), aPolicy(), NOW);
+    expect(decision).toMatchObject({ effect: 'unchanged', status, patch: {}, gatewayStatus: null, followUp: 'none' });
+  });
+
+  it('is made up for when the account is free again', () => {
+    const refund = aRefund({ registeredAt: NOW });
+    const next = (retryAfterMs: number) =>
+      decide(factsOf(refund), faulted(refund, aFault('rateLimited', { ...paced, retryAfterMs })), aPolicy(), NOW)
+        .nextSyncAt;
+    expect(next(SECOND_MS)).toEqual(ahead(MINUTE_MS));
+    expect(next(HOUR_MS)).toEqual(ahead(HOUR_MS));
+  });
+
+  describe('for a create', () => {
+    const send = (refund: Refund, ...fault: Parameters<typeof aFault>) =>
+      decide(factsOf(refund), faulted(refund, aFault(...fault), 'create'), aPolicy(), NOW);
+
+    it('leaves it as unsent as it was before', () => {
+      expect(send(aFirstSend(), 'rateLimited', { ...paced, retryAfterMs: HOUR_MS })).toMatchObject({
+        effect: 'unchanged',
+        status: 'progress',
+        reserved: true,
+        nextSyncAt: ahead(HOUR_MS),
+        patch: { createState: 'unknown', createAttempts: 0 },
+      });
+      expect(send(aFirstSend({ createAttempts: 3 }), 'rateLimited', paced).patch.createAttempts).toBe(2);
+      expect(send(aFirstSend({ createAttempts: 0 }), 'rateLimited', paced).patch.createAttempts).toBe(0);
+    });
+
+    it('is no refusal, whatever else it claims', () => {
+      expect(send(aFirstSend(), 'rejected', { ...paced, nothingHappened: true }).status).toBe('progress');
+    });
+
+    it.each([{ mode: 'forever' }, { mode: 'ttl', ttlMs: HOUR_MS }, { mode: 'never' }] as const)(
+      'lets it be sent for the first time later, with replay $mode, and then be refused for good',
+      (createReplay) => {
+        const unsent = aLostCreate({ createdAt: ago(2 * DAY_MS), createAttempts: 0, notFoundCount: 9 });
+        const policy = aPolicy({}, { createReplay });
+        expect(hears(unsent, said.notFound(), { policy })).toMatchObject({
+          status: 'progress',
+          followUp: 'replayCreate',
+        });
+        const sentOnce = { ...unsent, createAttempts: 1 };
+        expect(send(sentOnce, 'rejected', { nothingHappened: true }).status).toBe('fail');
+      },
+    );
+  });
+});
+
 describe('after the end', () => {
   const verifyAfterEnd = { scheduleMs: [HOUR_MS, DAY_MS], forMs: 30 * DAY_MS };
   const verified = aPolicy({}, { verifyAfterEnd });
@@ -754,6 +816,18 @@ describe('the next look', () => {
   it('of a refund that the merchant sent goes by how long we have known it', () => {
     const imported = aRefund({ createdAt: ago(5 * DAY_MS), registeredAt: NOW });
     expect(hears(imported, said.processing()).nextSyncAt).toEqual(ahead(MINUTE_MS));
+  });
+
+  // A repeat is a send: by the age of the last one, a create that never arrives was repeated every minute for a month.
+  it('of a create that may be lost goes by its first send, or every repeat would begin the schedule anew', () => {
+    const resent = aLostCreate({ createdAt: ago(5 * DAY_MS), lastCreateAt: NOW, createAttempts: 9 });
+    const policy = aPolicy({}, { createReplay: { mode: 'forever' } });
+    expect(hears(resent, said.notFound(), { policy })).toMatchObject({
+      followUp: 'replayCreate',
+      nextSyncAt: BY_SCHEDULE,
+    });
+    const lostAgain = faulted(resent, aFault('ambiguous'), 'create');
+    expect(decide(factsOf(resent), lostAgain, policy, NOW).nextSyncAt).toEqual(BY_SCHEDULE);
   });
 
   it('is spread by the jitter', () => {

@@ -263,12 +263,12 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
   const counted: RefundPatch = { notFoundSince: refund.notFoundSince ?? now, notFoundCount: count };
   const waiting: Decision = {
     ...unchanged(refund, `the gateway does not know the refund (seen ${count} times): it may not have spread yet`),
-    nextSyncAt: nextLook(refund, policy, now),
+    nextSyncAt: mayBeLost(refund) ? nextRepeat(refund, policy, now) : nextLook(refund, policy, now),
     patch: counted,
     gatewayStatus: 'pay_not_found',
   };
   if (isOver(refund, policy, now)) return withPatch(review(refund, now, giveUpReason(policy)), counted);
-  if (refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight')) {
+  if (mayBeLost(refund)) {
     return replay(refund, policy, now, waiting);
   }
   const sentAt = refund.lastCreateAt ?? refund.createdAt;
@@ -419,7 +419,7 @@ function decideFault(
     }
     return {
       ...unchanged(refund, `the outcome of the create is unknown (${text}): the gateway will be asked`),
-      nextSyncAt: atLeast(nextLook(refund, policy, now), fault, now),
+      nextSyncAt: atLeast(nextRepeat(refund, policy, now), fault, now),
       patch: { createState: 'unknown' },
     };
   }
@@ -440,7 +440,10 @@ function decideNotAsked(
   policy: DecisionPolicy,
   now: Date,
 ): Decision {
-  const waiting = unchanged(refund, `the gateway was not asked (${fault.code}: ${fault.message}): nothing is concluded`);
+  const waiting = unchanged(
+    refund,
+    `the gateway was not asked (${fault.code}: ${fault.message}): nothing is concluded`,
+  );
   if (via === 'create' && refund.status === 'progress') {
     return {
       ...waiting,
@@ -474,6 +477,16 @@ function nextLook(refund: Refund, policy: DecisionPolicy, now: Date): Date | nul
     case 'close':
       return now.getTime() - refund.statusChangedAt.getTime() < CLOSED_LOOK_FOR_MS ? addMs(now, REVIEW_LOOK_MS) : null;
   }
+}
+
+/** We sent it, and no answer has proved that it arrived. */
+function mayBeLost(refund: Refund): boolean {
+  return refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight');
+}
+
+/** By the age of the intent: by that of the last send, which each repeat renews, a create would be repeated every minute for a month. */
+function nextRepeat(refund: Refund, policy: DecisionPolicy, now: Date): Date {
+  return nextLookAt(policy.gateway.scheduleMs, refund.registeredAt, now, policy.jitter);
 }
 
 function unchanged(refund: Refund, explanation: string): Decision {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { Body, Controller, Post, Req, UseGuards, UseInterceptors } from '@nestjs/common';
 import { ApiBody, ApiExtraModels, ApiOperation, ApiProperty, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
@@ -101,7 +102,7 @@ export class RefundController {
     const command =
       app.dialect === 'daxpay-v3'
         ? fromV3(await toDto(RefundV3Dto, request.body))
-        : fromV2(await toDto(RefundV2Dto, request.body));
+        : fromV2(await toDto(RefundV2Dto, request.body), numberOf(request.body));
     const { refund, payment } = await this.creates.create(app.id, command);
     return modelOf(refund, payment);
   }
@@ -124,7 +125,15 @@ export class RefundController {
   }
 }
 
-function fromV2(dto: RefundV2Dto): CreateRefund {
+/**
+ * The number of a refund whose merchant gave it none. The document's client sends a request again by itself when a connection closes
+ * without an answer: the same content, `reqTime` and `sign` included, must be the same refund and not a second one.
+ */
+function numberOf(body: unknown): string {
+  return `req-${hash('sha256', JSON.stringify(body)).slice(0, 32)}`;
+}
+
+function fromV2(dto: RefundV2Dto, refundNoIfAbsent: string): CreateRefund {
   const channel = dto.refundChannels?.[0];
   const amount = dto.refundAll === true ? 'all' : channel?.amount;
   if (amount === undefined)
@@ -136,7 +145,7 @@ function fromV2(dto: RefundV2Dto): CreateRefund {
     payment: paymentRef(dto.paymentId, dto.businessNo, 'paymentId', 'businessNo'),
     amount,
     channel: channel?.channel,
-    refundNo: dto.refundNo,
+    refundNo: dto.refundNo ?? refundNoIfAbsent,
     notify: dto.notNotify !== true,
     ...common(dto),
   };

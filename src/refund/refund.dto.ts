@@ -119,7 +119,8 @@ export class RefundV2Dto extends RefundRequestDto {
   refundAll?: boolean;
 
   @ApiPropertyOptional({
-    description: "The merchant's refund number, unique per app; default: the refund's id",
+    description:
+      "The merchant's refund number, unique per app; default: made from the request, so that the same request again is the same refund",
     example: 'R0001',
   })
   @IsOptional()

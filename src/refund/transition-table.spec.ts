@@ -4,7 +4,7 @@ import { REFUND_STATUSES, type RefundStatus } from './refund-status.js';
 import { assertTableIsTotal, callbackCell, CELLS, QUERY_TABLE } from './transition-table.js';
 
 type LooseTable = Record<string, Record<string, string>>;
-const copyOfTable = (): LooseTable => structuredClone(QUERY_TABLE) as LooseTable;
+const copyOfTable = (): LooseTable => structuredClone(QUERY_TABLE);
 
 const pairs = REFUND_STATUSES.flatMap((status) =>
   OBSERVATION_KINDS.map((kind): [RefundStatus, ObservationKind] => [status, kind]),

@@ -38,5 +38,7 @@ describe('money', () => {
     expect([1, 100].every(isAmount)).toBe(true);
     expect([0, -1, 1.5, NaN, 2 ** 53, '1'].some(isAmount)).toBe(false);
     expect(currencyExponent('CNY')).toBe(2);
+    // Written without decimals, counted in hundredths: a factor of 100 at the gateway.
+    expect(['HUF', 'IDR', 'PKR', 'UGX', 'KWD'].map(currencyExponent)).toEqual([2, 2, 2, 0, 3]);
   });
 });

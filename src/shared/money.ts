@@ -14,9 +14,19 @@ export function isCurrency(value: string): boolean {
 
 const CURRENCIES = new Set(Intl.supportedValuesOf('currency'));
 
+/**
+ * Exponents of ISO 4217 that are not 2. Not taken from Intl, which gives the digits that people write: 0 for HUF, IDR and PKR, whose
+ * gateways count in hundredths all the same.
+ */
+const EXPONENTS: ReadonlyMap<string, number> = new Map([
+  ...'BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF'.split(' ').map((code) => [code, 0] as const),
+  ...'BHD IQD JOD KWD LYD OMR TND'.split(' ').map((code) => [code, 3] as const),
+  ...'CLF UYW'.split(' ').map((code) => [code, 4] as const),
+]);
+
 /** Digits after the decimal point of a currency: CNY 2, JPY 0, KWD 3. */
 export function currencyExponent(currency: string): number {
-  return new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
+  return EXPONENTS.get(currency) ?? 2;
 }
 
 /**

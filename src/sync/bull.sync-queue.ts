@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setImmediate } from 'node:timers/promises';
 import type { Job, JobOptions, Queue } from 'bull';
 import type { Redis } from 'ioredis';
 import { errorText } from '../shared/errors.js';
@@ -17,14 +18,17 @@ export const BULL_QUEUE = 'refund-sync';
 const MAX_WAITING = 10_000;
 /** A merchant is told within 3 s that Redis does not answer. */
 const COMMAND_TIMEOUT_MS = 2_500;
-/** Bull says goodbye to Redis for no longer than this. */
-const CLOSE_TIMEOUT_MS = 2_000;
+/** What is said to Redis before the process ends takes no longer than this, each. */
+const STOP_STEP_MS = 1_000;
+/** People who wait for what other processes are doing still get their answer when it comes within this. */
+const STOP_WAIT_MS = 5_000;
 
 interface Waiter {
   /** Of the job that is waited for; unknown until it is added. */
   jobTimestamp: number | undefined;
   /** Of the newest job that is known to be done. */
   doneTimestamp: number;
+  settled: Promise<void>;
   resolve: () => void;
 }
 
@@ -60,7 +64,7 @@ export class BullSyncQueue implements SyncQueue {
   async start(handler: SyncHandler): Promise<void> {
     if (this.options.concurrency === 0) return;
     const working = this.queue.process(this.options.concurrency, async (job: Job<SyncJob>) => {
-      const run = handler({ refundId: String(job.id), source: job.data.source }).catch((error: unknown) =>
+      const run = handler({ ...job.data, refundId: String(job.id) }).catch((error: unknown) =>
         // Not thrown on: Bull would store it, and a failed job ends as a done one does. The refund keeps its next look.
         this.options.onError(`sync of refund ${String(job.id)}`, errorText(error)),
       );
@@ -74,7 +78,7 @@ export class BullSyncQueue implements SyncQueue {
   }
 
   async submit(job: SyncJob): Promise<Submission> {
-    if (this.stopped) return { state: 'accepted', settled: Promise.resolve() };
+    if (this.stopped) throw new QueueUnavailable('this process is stopping');
     return this.inTime(() => this.submitNow(job));
   }
 
@@ -96,12 +100,17 @@ export class BullSyncQueue implements SyncQueue {
 
   async stop(): Promise<void> {
     this.stopped = true;
-    // Takes no further job from here on; without Redis it would wait for ever to say how the running ones ended.
-    const closing = this.queue.close().catch((error: unknown) => this.options.onError('close', errorText(error)));
-    await Promise.all(this.running);
-    await withinMs(closing, CLOSE_TIMEOUT_MS);
+    // Takes no further job. Not by close() yet: the way in which it waits for running jobs ends the process when Redis is away.
+    await this.inStep('pause', this.queue.pause(true, true));
+    while (this.running.size > 0) await Promise.all(this.running);
+    const waiting = [...this.waiters.values()].flatMap((waiters) => [...waiters]);
+    await withinMs(Promise.all(waiting.map(({ settled }) => settled)), STOP_WAIT_MS);
+    // A connection is answered in order: when this is, Redis knows of the jobs that ended just now.
+    await setImmediate();
+    await this.inStep('ping', this.queue.client.ping());
+    await this.inStep('close', this.queue.close(true));
     for (const connection of this.options.connections) connection.disconnect();
-    for (const waiting of this.waiters.values()) for (const { resolve } of waiting) resolve();
+    for (const { resolve } of waiting) resolve();
     this.waiters.clear();
   }
 
@@ -148,7 +157,7 @@ export class BullSyncQueue implements SyncQueue {
   } {
     let resolve: () => void = () => undefined;
     const settled = new Promise<void>((resolvePromise) => (resolve = resolvePromise));
-    const waiter: Waiter = { jobTimestamp: undefined, doneTimestamp: 0, resolve };
+    const waiter: Waiter = { jobTimestamp: undefined, doneTimestamp: 0, settled, resolve };
     const waiting = this.waiters.get(refundId) ?? new Set();
     waiting.add(waiter);
     this.waiters.set(refundId, waiting);
@@ -169,6 +178,13 @@ export class BullSyncQueue implements SyncQueue {
       waiter.doneTimestamp = Math.max(waiter.doneTimestamp, doneTimestamp);
       if (waiter.jobTimestamp !== undefined && waiter.doneTimestamp >= waiter.jobTimestamp) waiter.resolve();
     }
+  }
+
+  private async inStep(what: string, work: Promise<unknown>): Promise<void> {
+    await withinMs(
+      work.catch((error: unknown) => this.options.onError(what, errorText(error))),
+      STOP_STEP_MS,
+    );
   }
 
   /** Nothing is sent before Redis is there: what its client keeps in memory meanwhile would grow with every request. */

@@ -104,6 +104,13 @@ describe('a look that was done', () => {
   });
 });
 
+describe('a refund that did not fail', () => {
+  it.each(['success', 'close', 'progress'] as const)('has no error to report, being %s', (status) => {
+    const record = aRecord({ statusBefore: status, statusAfter: status });
+    expect(answer(status, [record], { errorMsg: 'the gateway never received this refund' }).errorMsg).toBe('');
+  });
+});
+
 describe('a refund that a person must settle', () => {
   it('is in progress for merchants, without success and without a repair: what they see has not changed', () => {
     expect(answer('review', [aRepair('progress', 'review', 'refund_progress')])).toEqual({
@@ -185,6 +192,14 @@ describe('a look that did not succeed', () => {
     const texts = GATEWAY_ERROR_KINDS.map((kind) => failureOf([aFaultRecord(kind)]).text);
     expect(new Set(texts.map(({ zh }) => zh)).size).toBe(GATEWAY_ERROR_KINDS.length);
     expect(new Set(texts.map(({ en }) => en)).size).toBe(GATEWAY_ERROR_KINDS.length);
+  });
+
+  it.each([
+    ['paced', '限速'],
+    ['circuit_open', '暂停调用'],
+  ])('because nobody was asked (%s) says that, and not that the gateway is down', (code, word) => {
+    const record = { ...aFaultRecord('unavailable'), answer: { code, message: '', body: {} } };
+    expect(failureOf([record]).text.zh).toMatch(new RegExp(`^同步失败: .*${word}`));
   });
 
   it('because its repeated create got no answer is 20000, too', () => {

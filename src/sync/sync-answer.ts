@@ -29,6 +29,18 @@ const FAULTS: Record<GatewayErrorKind, LocalText> = {
   badConfig: { zh: '支付网关账户配置有误', en: 'the gateway account is not configured rightly' },
 };
 
+/** Nobody was asked: the account's pace did not allow it. By the code of the record's answer. */
+const NOT_ASKED: Readonly<Record<string, LocalText>> = {
+  paced: {
+    zh: '请求过多，已达支付网关限速，稍后自动同步',
+    en: 'too many calls for this gateway account right now, the refund will be synced by itself',
+  },
+  circuit_open: {
+    zh: '支付网关近期无应答，已暂停调用，稍后自动同步',
+    en: 'the gateway has not answered lately and is left alone for a while, the refund will be synced by itself',
+  },
+};
+
 const IN_REVIEW: LocalText = {
   zh: '退款存在异常，已转人工处理',
   en: 'the refund needs a person, who is on it',
@@ -62,7 +74,7 @@ function answerOf(records: SyncRecord[], refund: Refund, language: Language): Sy
   if (!last || last.gatewayStatus === null) {
     throw failed(
       last?.errorKind
-        ? FAULTS[last.errorKind]
+        ? (NOT_ASKED[last.answer?.code ?? ''] ?? FAULTS[last.errorKind])
         : { zh: '退款状态正在变化，请重试', en: 'the refund is changing, please ask again' },
     );
   }

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { GatewayAccountService, UnusableAccount, type ResolvedAccount } from '../gateway/gateway-account.service.js';
 import { GatewayCaller } from '../gateway/gateway.caller.js';
 import { GatewayError } from '../gateway/gateway.error.js';
+import type { Turn } from '../gateway/pacing/turn.js';
 import { ApplyService, type Applied } from '../refund/apply.service.js';
 import { gatewayAnswer } from '../refund/gateway-answer.js';
 import type { Lease } from '../refund/lease.service.js';
@@ -28,6 +29,7 @@ export class SyncGateway {
     job: SyncJob,
     lease: Lease,
     accountId: string,
+    turn: Turn | undefined,
   ): Promise<{ applied: Applied; account: ResolvedAccount | undefined }> {
     const { refund, payment, token } = lease;
     const startedAt = this.clock.now();
@@ -35,7 +37,7 @@ export class SyncGateway {
     const answer = await gatewayAnswer(
       account instanceof GatewayError
         ? Promise.reject(account)
-        : this.caller.query(account, refundOrderOf(refund, payment)),
+        : this.caller.query(account, refundOrderOf(refund, payment), turn),
       'query',
       refund.version,
     );

@@ -8,6 +8,8 @@ export interface SyncJob {
   source: Exclude<SyncSource, 'create'>;
   /** Of the refund, where whoever submits knows it. */
   accountId?: string;
+  /** Of the request that asked, so that its log lines and the record of the sync are found together. */
+  traceId?: string;
 }
 
 /** People who wait come first, hints next, the sweep last. Smaller is sooner. */

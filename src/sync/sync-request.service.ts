@@ -5,6 +5,7 @@ import type { Refund } from '../refund/refund.entity.js';
 import { RefundQueryService } from '../refund/refund-query.service.js';
 import type { SyncRecord } from '../refund/sync-record.entity.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
+import { currentTraceId } from '../shared/trace.js';
 import { QueueUnavailable, SYNC_QUEUE, type Submission, type SyncJob, type SyncQueue } from './sync-queue.port.js';
 
 export type SyncOutcome =
@@ -35,7 +36,7 @@ export class SyncRequestService {
    */
   async request(refundId: string, source: SyncJob['source']): Promise<SyncOutcome> {
     const before = await this.refunds.newestSyncId(refundId);
-    const submission = await this.submit({ refundId, source });
+    const submission = await this.submit({ refundId, source, traceId: currentTraceId() });
     if (submission === 'queueAway') return this.later(refundId, { state: 'queueAway' });
     if (submission.state === 'running') return { state: 'running' };
     const settled = await settledWithin(submission.settled, this.config.syncWaitMs);

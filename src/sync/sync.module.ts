@@ -9,12 +9,13 @@ import { SyncController } from './sync.controller.js';
 import { SyncGateway } from './sync-gateway.service.js';
 import { SYNC_QUEUE, type SyncQueue } from './sync-queue.port.js';
 import { SyncRequestService } from './sync-request.service.js';
+import { SyncTurns } from './sync-turn.service.js';
 import { SyncService } from './sync.service.js';
 
 @Module({
   imports: [ScheduleModule.forRoot(), GatewayModule, RefundModule, SignatureModule],
   controllers: [SyncController],
-  providers: [Sweeper, SyncGateway, SyncRequestService, SyncService],
+  providers: [Sweeper, SyncGateway, SyncRequestService, SyncService, SyncTurns],
   exports: [Sweeper, SyncRequestService, SyncService],
 })
 export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -22,12 +23,13 @@ export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
     private readonly syncs: SyncService,
     private readonly sweeper: Sweeper,
+    private readonly turns: SyncTurns,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
-    // Each job has a trace of its own: it outlives the request that asked for it, and the sweep has none.
+    // The sweep and callbacks ask without a request: their jobs get a trace of their own.
     await this.queue.start((job) =>
-      runWithTrace(newTraceId(), async () => {
+      runWithTrace(job.traceId ?? newTraceId(), async () => {
         await this.syncs.sync(job);
       }),
     );
@@ -36,6 +38,7 @@ export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShut
   /** Before the database closes: running syncs finish and write what they learned. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.sweeper.stop();
+    this.turns.dismiss();
     await this.queue.stop();
   }
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../support/children.js';
 import type { SyncData } from '../support/merchant-client.js';
 import { hasServerBinaries } from '../support/private-servers.js';
-import { Cluster, report, withLimit, type GatewayTruth } from '../support/processes.js';
+import { Cluster, report, withLimit } from '../support/processes.js';
 
 const REFUNDS = 200;
 const CALLERS = 20;
@@ -38,15 +38,14 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
     );
 
   it('ask the gateway about each of 200 refunds one call at a time, whoever asks: 20 callers each at once, and the sweep', async () => {
-    const numbers = Array.from({ length: REFUNDS }, (_, index) => index);
-    const refunds = await withLimit(16, numbers, (index) =>
-      cluster.register({ refundNo: `MANY-${index}`, businessNo: `MANY-PAYMENT-${index}`, status: 'processing' }),
-    );
     const outcomeOf = (index: number) => OUTCOMES[index % OUTCOMES.length] as (typeof OUTCOMES)[number];
-    // The news is there before anybody asks again, and the sweep claims while the callers come.
-    await withLimit(16, refunds, (refund, index) =>
-      cluster.atGateway({ ...refund, amount: 100, paymentAmount: 1_000, status: outcomeOf(index).gateway }),
+    const refunds = await cluster.seed(
+      Array.from({ length: REFUNDS }, (_, index) => ({
+        businessNo: `MANY-PAYMENT-${index}`,
+        refunds: [{ refundNo: `MANY-${index}`, amount: 100, status: outcomeOf(index).gateway }],
+      })),
     );
+    // The sweep claims while the callers come.
     await cluster.control('/control/settings', { channel: 'wechat_pay', latencyMs: 20 });
     await cluster.everythingIsDue();
 
@@ -119,23 +118,21 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
       amounts: [300, 700 - (index % 7)] as const,
       ending: endings[index % endings.length] ?? endings[0],
     }));
-    // Their first look is over before the pair is asked about.
-    await withLimit(16, payments, async ({ businessNo, refundNos, amounts }) => {
-      for (const [side, refundNo] of refundNos.entries())
-        await cluster.register({ refundNo, businessNo, amount: amounts[side] ?? 0, status: 'processing' });
-    });
+    await cluster.seed(
+      payments.map(({ businessNo, refundNos, amounts, ending }) => ({
+        businessNo,
+        refunds: [0, 1].map((side) => ({
+          refundNo: refundNos[side] ?? '',
+          amount: amounts[side] ?? 0,
+          status: ending[side] ?? '',
+        })),
+      })),
+    );
     const deadlocksBefore = await deadlocks(cluster);
-    const truthsBefore = await cluster.control<{ items: GatewayTruth[] }>('/control/refunds?limit=1');
-    expect(truthsBefore.items).toHaveLength(1);
 
     const startedAt = performance.now();
     const codes = new Map<number, number>();
-    await withLimit(PAIRS_AT_ONCE, payments, async ({ businessNo, refundNos, amounts, ending }, pair) => {
-      await Promise.all(
-        refundNos.map((refundNo, side) =>
-          cluster.atGateway({ refundNo, businessNo, amount: amounts[side] ?? 0, paymentAmount: 1_000, status: ending[side] ?? '' }),
-        ),
-      );
+    await withLimit(PAIRS_AT_ONCE, payments, async ({ refundNos }, pair) => {
       const answers = await Promise.all(
         refundNos.map((refundNo, side) => cluster.merchant(pair + side).syncRefund({ refundNo })),
       );

@@ -263,7 +263,7 @@ function needlesOf(secret: string): string[] {
 async function tableTexts(manager: EntityManager): Promise<[string, string][]> {
   const texts: [string, string][] = [];
   for (const { tableName } of manager.dataSource.entityMetadatas) {
-    const rows = (await manager.query(`SELECT * FROM ${tableName}`)) as Record<string, unknown>[];
+    const rows: Record<string, unknown>[] = await manager.query(`SELECT * FROM ${tableName}`);
     for (const row of rows)
       for (const [column, value] of Object.entries(row))
         if (typeof value === 'string') texts.push([`${tableName}.${column}`, value]);

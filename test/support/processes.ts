@@ -7,7 +7,11 @@ import { DataSource } from 'typeorm';
 import { inject } from 'vitest';
 import { dataSourceOptions } from '../../src/database/data-source-options.js';
 import { Db } from '../../src/database/db.js';
-import { systemClock } from '../../src/shared/clock.js';
+import { newRefund } from '../../src/refund/new-refund.js';
+import { Payment } from '../../src/refund/payment.entity.js';
+import { Refund } from '../../src/refund/refund.entity.js';
+import { HOUR_MS, systemClock } from '../../src/shared/clock.js';
+import { IdGenerator } from '../../src/shared/ids.js';
 import { Child, reaper, until } from './children.js';
 import { assertInvariants, type InvariantOptions } from './invariants.js';
 import { MerchantClient } from './merchant-client.js';
@@ -100,6 +104,13 @@ export interface KnownRefund {
   paymentId: string;
 }
 
+export interface SeededPayment {
+  businessNo: string;
+  amount?: number;
+  /** `status`: what the gateway says. */
+  refunds: readonly { refundNo: string; amount: number; status: string }[];
+}
+
 interface SandboxAccount {
   channel: string;
   gateway: string;
@@ -112,6 +123,7 @@ export class Cluster {
   readonly everything: ServiceProcess[] = [];
   private readonly masterKey = randomBytes(32).toString('base64');
   private sandboxAccounts: SandboxAccount[] = [];
+  private readonly ids = new IdGenerator();
   private pool: Pool | undefined;
   private counter = 0;
 
@@ -277,6 +289,50 @@ export class Cluster {
     return { id: body.id, refundNo, businessNo, paymentId: body.payment.id };
   }
 
+  /**
+   * Many at once: rows as a registration writes them, without its requests. Their next look is an hour away.
+   *
+   * @returns them in the order given.
+   */
+  async seed(payments: readonly SeededPayment[]): Promise<KnownRefund[]> {
+    const now = new Date();
+    const nextSyncAt = new Date(now.getTime() + HOUR_MS);
+    const rows = payments.map(({ businessNo, amount = 1_000, refunds }) => {
+      const taken = refunds.reduce((total, refund) => total + refund.amount, 0);
+      const payment = Object.assign(new Payment(), {
+        ...{ id: this.ids.next(), appId: 'default', businessNo, outTradeNo: businessNo, title: null },
+        ...{ channel: 'wechat_pay', gatewayAccountId: this.accountOf(businessNo), gatewayPaymentNo: null },
+        ...{ amount, currency: 'CNY', refundableBalance: amount - taken, overRefunded: 0, spentBefore: 0 },
+        ...{ refundedAmount: 0, status: 'success', version: 0, createdAt: now },
+      } satisfies Payment);
+      return {
+        payment,
+        refunds: refunds.map((refund) =>
+          newRefund(
+            {
+              ...{ id: this.ids.next(), refundNo: refund.refundNo, gatewayRequestNo: refund.refundNo },
+              ...{ amount: refund.amount, source: 'registered', createdAt: now, nextSyncAt },
+            },
+            payment,
+            now,
+          ),
+        ),
+      };
+    });
+    await this.withDb((db) =>
+      db.transaction(async (manager) => {
+        await manager.insert(Payment, rows.map(({ payment }) => payment));
+        await manager.insert(Refund, rows.flatMap((row) => row.refunds));
+      }),
+    );
+    await withLimit(16, payments, async ({ businessNo, amount = 1_000, refunds }) => {
+      for (const refund of refunds) await this.atGateway({ businessNo, paymentAmount: amount, ...refund });
+    });
+    return rows.flatMap(({ payment, refunds }) =>
+      refunds.map(({ id, refundNo }) => ({ id, refundNo, businessNo: payment.businessNo, paymentId: payment.id })),
+    );
+  }
+
   /** Both refunds of a payment must have its account. */
   accountOf(businessNo: string): string {
     const { accounts = 1 } = this.options;
@@ -303,15 +359,11 @@ export class Cluster {
 
   /** I1 to I5, I7 and I8 over the whole database, the sandbox's books and every log line. */
   async assertInvariants(options: InvariantOptions = {}): Promise<void> {
-    const dataSource = new DataSource(
-      dataSourceOptions({ databaseUrl: this.mariadb.url('refund_sync'), dataDir: this.folder, syncConcurrency: 1 }),
-    );
-    await dataSource.initialize();
-    try {
-      logLines.length = 0;
-      for (const { child } of this.everything) logLines.push(...child.logs);
+    logLines.length = 0;
+    for (const { child } of this.everything) logLines.push(...child.logs);
+    await this.withDb((db) => {
       const view = {
-        db: new Db(dataSource, systemClock),
+        db,
         url: this.apis[0]?.url ?? '',
         dataDir: this.folder,
         database: { env: this.environment(), drop: () => Promise.resolve() },
@@ -319,10 +371,8 @@ export class Cluster {
         merchant: this.merchant(),
         control: <T>(path: string, body?: unknown) => this.control<T>(path, body),
       };
-      await assertInvariants(view as unknown as TestService, options);
-    } finally {
-      await dataSource.destroy();
-    }
+      return assertInvariants(view as unknown as TestService, options);
+    });
   }
 
   /** Ends everything, the services as a deploy does it. */
@@ -333,6 +383,17 @@ export class Cluster {
     await Promise.all([this.sandbox.child.kill(), this.mariadb.close(), this.redis.close()]);
     await rm(this.folder, { recursive: true, force: true });
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  private async withDb<T>(work: (db: Db) => Promise<T>): Promise<T> {
+    const databaseUrl = this.mariadb.url('refund_sync');
+    const dataSource = new DataSource(dataSourceOptions({ databaseUrl, dataDir: this.folder, syncConcurrency: 1 }));
+    await dataSource.initialize();
+    try {
+      return await work(new Db(dataSource, systemClock));
+    } finally {
+      await dataSource.destroy();
+    }
   }
 
   private async putAccounts(): Promise<void> {

@@ -17,7 +17,7 @@ export interface RawOptions {
 
 /** Sends bytes to the service and reads until the connection ends. */
 export async function exchange(url: string, bytes: string, options: RawOptions = {}): Promise<RawExchange> {
-  const { finish = false, withinMs = 3_000 } = options;
+  const { finish = false, withinMs = 10_000 } = options;
   const startedAt = performance.now();
   const socket = await open(url);
   const chunks: Buffer[] = [];

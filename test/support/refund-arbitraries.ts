@@ -47,7 +47,7 @@ const refunds: fc.Arbitrary<Refund> = fc
   })
   .map(({ reservedInReview, ...row }) => {
     const reserved = row.status === 'review' ? reservedInReview : row.status === 'progress' || row.status === 'success';
-    return aRefund({ ...row, reserved } as Partial<Refund>);
+    return aRefund({ ...row, reserved });
   });
 
 const identities: fc.Arbitrary<EchoedIdentity> = fc
@@ -101,6 +101,7 @@ const inputs = fc.oneof(
         message: text,
         retryAfterMs: fc.option(fc.nat(HOUR_MS), { nil: undefined }),
         nothingHappened: fc.boolean(),
+        notAsked: mostly([false], [true]),
       }),
     }),
   },

@@ -7,7 +7,7 @@ export function rowCounts({ db }: TestService): Promise<Record<string, unknown>>
     const counts = manager.connection.entityMetadatas.map(
       ({ tableName }) => `(SELECT COUNT(*) FROM ${tableName}) AS ${tableName}`,
     );
-    const [row] = (await manager.query(`SELECT ${counts.join(', ')}`)) as [Record<string, unknown>];
+    const [row] = await manager.query<[Record<string, unknown>]>(`SELECT ${counts.join(', ')}`);
     return row;
   });
 }

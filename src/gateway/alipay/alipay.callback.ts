@@ -14,13 +14,13 @@ export const alipayCallback: CallbackHandler<AlipayConfig> = {
 
 /**
  * Asynchronous notification (异步通知), gateways.md §3.6. All notices of a payment come to one address; only some are about a refund:
- * those that name it (`out_biz_no`) and say that money went back (`refund_fee`, `gmt_refund`). The others are acknowledged, with nothing
- * to find a refund by: TRADE_CLOSED without those fields is a payment that nobody made.
+ * those that name it (`out_biz_no`) and say that money went back (`refund_fee`, `gmt_refund`). The others are acknowledged and forgotten:
+ * TRADE_CLOSED without those fields is a payment that nobody made.
  *
  * A notice never ends a refund. Its `refund_fee` is what the whole payment has refunded so far, not what this refund did, so amounts
  * cannot be compared; the observation is `processing`, on which the service asks at once.
  */
-function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage {
+function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage | null {
   const parameters = parseForm(raw.body);
   verifySignature(parameters, keysOf(config));
   const text = (name: string): string | null => visible(parameters.get(name));
@@ -31,8 +31,9 @@ function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage {
   if (appId !== config.appId) return refuse('it is for another application');
   if (config.sellerId !== undefined && text('seller_id') !== config.sellerId) return refuse('it is for another seller');
 
-  const isRefund = parameters.has('out_biz_no') && (parameters.has('refund_fee') || parameters.has('gmt_refund'));
-  const gatewayRequestNo = isRefund ? idOf(text('out_biz_no'), 'out_biz_no') : null;
+  if (!parameters.has('refund_fee') && !parameters.has('gmt_refund')) return null;
+  const gatewayRequestNo = idOf(text('out_biz_no'), 'out_biz_no');
+  if (gatewayRequestNo === null) return null;
   const outTradeNo = idOf(text('out_trade_no'), 'out_trade_no');
   const gatewayPaymentNo = idOf(text('trade_no'), 'trade_no');
   const status = text('trade_status') ?? '';
@@ -41,13 +42,13 @@ function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage {
     authenticated: true,
     identity: {
       merchantId: appId,
-      ...(gatewayRequestNo === null ? {} : { gatewayRequestNo }),
+      gatewayRequestNo,
       ...(outTradeNo === null ? {} : { outTradeNo }),
       ...(gatewayPaymentNo === null ? {} : { gatewayPaymentNo }),
     },
     raw: {
       code: status.slice(0, 64),
-      message: isRefund ? '' : 'not about a refund',
+      message: '',
       body: Object.fromEntries(
         PUBLIC_PARAMETERS.flatMap((name) => {
           const value = text(name);
@@ -59,7 +60,7 @@ function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage {
   };
   return {
     eventKey,
-    eventType: `${text('notify_type') ?? text('msg_method') ?? 'notification'}.${status}`.slice(0, 64),
+    eventType: `${text('notify_type') ?? 'notification'}.${status}`.slice(0, 64),
     gatewayRequestNo,
     gatewayRefundNo: null,
     outTradeNo,

@@ -191,6 +191,8 @@ function readPublicKey(text: string): Read {
     };
   if (label !== null && label !== 'PUBLIC KEY' && label !== 'RSA PUBLIC KEY')
     return { fault: `must be a public key, this is a ${label}` };
+  // createPublicKey would take it and derive the public half; but this setting is no secret, so it must not hold one.
+  if ('key' in readPrivateKey(text)) return { fault: 'must be a public key, this is a private key' };
   const key = firstReadable(['spki', 'pkcs1'], (type) => createPublicKey({ key: der, format: 'der', type }));
   return key ? { key } : { fault: 'is not a readable RSA public key' };
 }

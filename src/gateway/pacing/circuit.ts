@@ -4,6 +4,8 @@
  */
 
 const FAILURES = 10;
+/** From so many on only as many calls go out at once as are needed to be sure. */
+const CAUTIOUS_FROM = 3;
 /** Failures farther apart than this are not "in a row". */
 const WINDOW_MS = 30_000;
 const FIRST_OPEN_MS = 2_000;
@@ -31,6 +33,12 @@ export function gateOf(circuit: Circuit, nowMs: number): Gate {
   if (circuit.openUntilMs === 0) return { state: 'closed' };
   if (nowMs < circuit.openUntilMs) return { state: 'open', retryAfterMs: circuit.openUntilMs - nowMs };
   return nowMs < circuit.probeUntilMs ? { state: 'open', retryAfterMs: PROBE_WAIT_MS } : { state: 'probe' };
+}
+
+/** How many calls may be under way while the gateway may be down: what is under way when it goes down fails anyway, more need not. */
+export function callsAtOnce(circuit: Circuit, nowMs: number): number {
+  const failing = nowMs - circuit.failingSinceMs < WINDOW_MS ? circuit.failures : 0;
+  return failing < CAUTIOUS_FROM ? Infinity : FAILURES - failing;
 }
 
 /** The gateway did not answer. What was called before the circuit opened says nothing new. */
@@ -68,4 +76,4 @@ export function sane(circuit: Circuit, nowMs: number): Circuit {
   return failingSinceMs > nowMs ? { ...circuit, failingSinceMs: nowMs } : circuit;
 }
 
-export const CIRCUIT_RULES = { FAILURES, WINDOW_MS, FIRST_OPEN_MS, MAX_OPEN_MS, PROBE_WAIT_MS } as const;
+export const CIRCUIT_RULES = { FAILURES, CAUTIOUS_FROM, WINDOW_MS, FIRST_OPEN_MS, MAX_OPEN_MS, PROBE_WAIT_MS } as const;

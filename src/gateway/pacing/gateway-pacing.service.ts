@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { APP_CONFIG, type AppConfig } from '../../config/app-config.js';
 import { SECOND_MS } from '../../shared/clock.js';
 import type { ResolvedAccount } from '../gateway-account.service.js';
-import { Line, type SlotWish } from './line.js';
+import { Line, type LineWish } from './line.js';
 import type { PaceLimits } from './pace.js';
 import { PACER, type Pacer } from './pacer.port.js';
 import { Turn } from './turn.js';
@@ -12,12 +12,17 @@ import { Turn } from './turn.js';
  * sent.
  */
 const HEADROOM = 0.97;
-/** What comes before and after a call while its turn is held. */
+/** What comes before and after a call while it is counted as under way. */
 const HOLD_MARGIN_MS = 10 * SECOND_MS;
+/** Whoever waits for a slot holds a lease, most of which must be left to the call. */
+const SLOT_PATIENCE_MS = 2 * SECOND_MS;
+const SLOT_PATIENCE_PER_TIMEOUT = 0.25;
 /** The sweep hands over this much work at a time, before it is known how fast it goes. */
 const FEED_S = 0.25;
+/** A pause that the sweep waits for. */
+const SHORT_PAUSE_MS = 1_000;
 
-export interface TurnWish extends Omit<SlotWish, 'first'> {
+export interface TurnWish extends LineWish {
   /** For a job of the queue, of which the process works on a limited number. */
   occupiesPlace: boolean;
 }
@@ -25,15 +30,14 @@ export interface TurnWish extends Omit<SlotWish, 'first'> {
 /** The pace of one account as this process knows it; counters since the start of the process. */
 export interface AccountPacing {
   accountId: string;
-  /** Calls that began; how they ended; turns that were refused, by reason; slots that came too late and were taken anew. */
+  /** Calls that began; how they ended; turns that were refused, by reason. */
   calls: number;
   answered: number;
   failed: number;
   limited: number;
   paced: number;
   circuitOpen: number;
-  late: number;
-  /** Milliseconds that all turns together waited. */
+  /** Milliseconds that all calls together waited for their slots. */
   waitedMs: number;
   waiting: number;
   /** Calls under way: in this process, in all. */
@@ -61,30 +65,36 @@ export class GatewayPacing implements OnApplicationShutdown {
   ) {}
 
   /**
-   * Waits for a turn. Whoever gets one ends it.
+   * Waits until it makes sense to prepare a call. Whoever gets a turn begins it when all is ready for the call, and ends it.
    *
+   * @param wish default: of somebody who holds a lease already and cannot wait for long.
    * @throws GatewayError that nobody was asked: `circuit_open` at once, `paced` when the wait is or would be too long.
    */
-  async turn(resolved: ResolvedAccount, { urgent, patienceMs, occupiesPlace }: TurnWish): Promise<Turn> {
+  async turn(resolved: ResolvedAccount, wish?: TurnWish): Promise<Turn> {
+    const { urgent, patienceMs, occupiesPlace } = wish ?? this.underLease();
     const line = this.lineOf(resolved);
     if (!urgent && (this.stopping || this.isCrowded(line))) throw line.paced();
     const places = occupiesPlace ? 1 : 0;
     this.occupy(line, places);
     try {
-      const slot = await line.take({ urgent, patienceMs });
-      return new Turn(line, slot, undefined, () => this.occupy(line, -places));
+      await line.enter({ urgent, patienceMs });
+      return new Turn(line, { urgent, patienceMs: this.slotPatienceMs() }, () => this.occupy(line, -places));
     } catch (error) {
       this.occupy(line, -places);
       throw error;
     }
   }
 
-  /** How many jobs of the account the sweep should hand over now: what waits elsewhere than in the database waits in the way of others. */
-  room(resolved: ResolvedAccount): number {
+  /**
+   * How many jobs of the account the sweep should hand over now: what waits elsewhere than in the database is in the way of others. `held`:
+   * the account is left alone for a while.
+   */
+  room(resolved: ResolvedAccount): number | 'held' {
     const line = this.lineOf(resolved);
     const { suspect, openForMs, pausedForMs } = line.view();
-    if (openForMs > 0 || pausedForMs > 0) return 0;
-    if (suspect) return line.occupied === 0 ? 1 : 0;
+    if (openForMs > 0 || pausedForMs > SHORT_PAUSE_MS) return 'held';
+    if (pausedForMs > 0) return 0;
+    if (suspect) return line.occupied === 0 ? 1 : 'held';
     if (!line.lingers) return Math.ceil(line.limits.perSecond * FEED_S);
     const room = Math.floor((this.config.syncConcurrency - this.occupied - line.occupied) / 2);
     if (line.occupied === 0) return Math.max(1, room);
@@ -120,6 +130,14 @@ export class GatewayPacing implements OnApplicationShutdown {
     return line.lingers && line.occupied >= Math.max(1, free);
   }
 
+  private underLease(): TurnWish {
+    return { urgent: true, patienceMs: this.slotPatienceMs(), occupiesPlace: false };
+  }
+
+  private slotPatienceMs(): number {
+    return Math.min(SLOT_PATIENCE_MS, this.config.gatewayTimeoutMs * SLOT_PATIENCE_PER_TIMEOUT);
+  }
+
   private occupy(line: Line, places: number): void {
     line.occupied += places;
     this.occupied += places;
@@ -133,6 +151,7 @@ export class GatewayPacing implements OnApplicationShutdown {
     }
     line.limits = limitsOf({ account, gateway });
     line.holdMs = gateway.policy.timeoutMs + HOLD_MARGIN_MS;
+    line.maxWindow = this.config.syncConcurrency;
     return line;
   }
 }

@@ -2,9 +2,13 @@ import { GatewayError } from '../gateway.error.js';
 import type { CallOutcome, PaceLimits, PaceRefusal } from './pace.js';
 import type { Pacer, PacerReply } from './pacer.port.js';
 
-/** People who wait reach past the slots that the sweep has taken, so that they are next. */
-const URGENT_HORIZON_MS = 150;
-const HORIZON_MS = 100;
+/**
+ * Slots are taken this far ahead, and no farther: a process that stalls keeps what it has taken from the others, and brings it late. With
+ * rate and burst it makes no more than the limit in any second.
+ */
+const HORIZON_MS = 10;
+/** People who wait reach past the slots that the sweep may take, so that they are next. */
+const URGENT_HORIZON_MS = 20;
 /** Slots asked for at once. */
 const MAX_WANTED = 64;
 /** Calls that ended well are told of within this, with others or with the next question. */
@@ -12,6 +16,9 @@ const REPORT_MS = 20;
 /** An account whose calls take longer holds its places for long. */
 const SLOW_MS = 1_000;
 const LATENCY_WEIGHT = 0.1;
+/** So many who are ready for their slot are enough: more hold their leases for nothing. */
+const ENOUGH_READY = 3;
+const FIRST_WINDOW = 4;
 
 /** The right to begin one call. */
 export interface Slot {
@@ -19,47 +26,88 @@ export interface Slot {
   beginAtMs: number;
   /** The same moment by the clock that all processes share. */
   sharedMs: number;
-  /** Others are lined up behind it: used late it would come together with theirs. */
-  queued: boolean;
   probe: boolean;
 }
 
-export interface SlotWish {
+export interface LineWish {
   urgent: boolean;
   /** Waits no longer than this. */
   patienceMs: number;
-  /** Has waited before. */
-  first?: boolean;
 }
 
-interface Waiter {
+interface Waiter<T> {
   untilMs: number;
-  resolve: (slot: Slot) => void;
+  resolve: (value: T) => void;
   reject: (error: GatewayError) => void;
-  timer: NodeJS.Timeout;
 }
 
+/** Those who wait for one thing, in order, each no longer than its patience. */
+class Waiters<T> {
+  private list: (Waiter<T> & { timer: NodeJS.Timeout })[] = [];
+
+  get length(): number {
+    return this.list.length;
+  }
+
+  add(patienceMs: number, outOfPatience: () => GatewayError): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.list = this.list.filter((other) => other.timer !== timer);
+        reject(outOfPatience());
+      }, patienceMs);
+      this.list.push({ untilMs: performance.now() + patienceMs, resolve, reject, timer });
+    });
+  }
+
+  /** Takes the first one out. */
+  next(): Waiter<T> | undefined {
+    const first = this.list.shift();
+    clearTimeout(first?.timer);
+    return first;
+  }
+
+  /** Turns away those whose patience ends before. */
+  dismiss(untilMs: number, why: () => GatewayError): void {
+    const leaving = this.list.filter((waiter) => waiter.untilMs < untilMs);
+    this.list = this.list.filter((waiter) => waiter.untilMs >= untilMs);
+    for (const { timer, reject } of leaving) {
+      clearTimeout(timer);
+      reject(why());
+    }
+  }
+}
+
+/** Who is ready for a slot, and when it makes sense to ask for one. */
 interface Lane {
-  waiters: Waiter[];
+  ready: Waiters<Slot>;
   horizonMs: number;
-  /** Asking before would be in vain. */
   notBeforeMs: number;
 }
 
 /**
- * Who waits in this process for the turn of one account. One question at a time is under way, for everybody who waits by then; people
- * come before the sweep.
+ * Who waits in this process for the turn of one account; people come before the sweep.
+ *
+ * There are two waits. At the door wait those who have locked nothing yet; let in are as many as it takes to have somebody ready for every
+ * slot. Those who are in take their lease and then a slot, which they use at once. One question for slots is under way at a time, for
+ * everybody who is ready by then.
  */
 export class Line {
   limits: PaceLimits = { perSecond: 1, concurrency: 1 };
   /** A process that says nothing for so long is taken for dead, and its calls for ended. */
   holdMs = 0;
+  /** Never more are let in. */
+  maxWindow = 1;
   /** Jobs of the queue that wait here or are worked on. */
   occupied = 0;
-  readonly counters = { calls: 0, answered: 0, failed: 0, limited: 0, paced: 0, circuitOpen: 0, late: 0, waitedMs: 0 };
+  readonly counters = { calls: 0, answered: 0, failed: 0, limited: 0, paced: 0, circuitOpen: 0, waitedMs: 0 };
 
-  private readonly urgent: Lane = { waiters: [], horizonMs: URGENT_HORIZON_MS, notBeforeMs: 0 };
-  private readonly others: Lane = { waiters: [], horizonMs: HORIZON_MS, notBeforeMs: 0 };
+  private readonly door = { urgent: new Waiters<void>(), others: new Waiters<void>() };
+  private window = FIRST_WINDOW;
+  /** Were let in and have not begun. */
+  private inside = 0;
+  private readonly urgent: Lane = { ready: new Waiters(), horizonMs: URGENT_HORIZON_MS, notBeforeMs: 0 };
+  private readonly others: Lane = { ready: new Waiters(), horizonMs: HORIZON_MS, notBeforeMs: 0 };
+  /** Calls that may begin or are under way. */
   private held = 0;
   /** How many calls the others believe that this process holds. */
   private told = 0;
@@ -82,7 +130,7 @@ export class Line {
   ) {}
 
   get waiting(): number {
-    return this.urgent.waiters.length + this.others.waiters.length;
+    return this.door.urgent.length + this.door.others.length + this.urgent.ready.length + this.others.ready.length;
   }
 
   /** Its jobs stay for long: they wait for slots, or for slow answers. */
@@ -114,34 +162,38 @@ export class Line {
     };
   }
 
-  /** @throws GatewayError `circuit_open` at once, `paced` when the patience has run out or would. */
-  take({ urgent, patienceMs, first = false }: SlotWish): Promise<Slot> {
-    const nowMs = performance.now();
-    const untilMs = nowMs + patienceMs;
-    if (nowMs < this.openUntilMs) return Promise.reject(this.circuitOpen(this.openUntilMs - nowMs));
-    if (untilMs < this.pausedUntilMs) return Promise.reject(this.paced(this.pausedUntilMs - nowMs));
+  /**
+   * Waits to be let in. Whoever is in goes out with `leave()`.
+   *
+   * @throws GatewayError `circuit_open` at once, `paced` when the patience has run out or would.
+   */
+  async enter({ urgent, patienceMs }: LineWish): Promise<void> {
+    this.assertNotHeld(patienceMs);
+    if (urgent ? this.inside < this.maxWindow : this.mayEnter()) this.inside += 1;
+    else await (urgent ? this.door.urgent : this.door.others).add(patienceMs, () => this.paced());
+  }
+
+  /** Has begun its call, or will not. */
+  leave(): void {
+    this.inside -= 1;
+    this.letIn();
+  }
+
+  /**
+   * Waits for a slot.
+   *
+   * @throws GatewayError like `enter()`.
+   */
+  async take({ urgent, patienceMs }: LineWish): Promise<Slot> {
+    this.assertNotHeld(patienceMs);
+    const askedAtMs = performance.now();
     const lane = urgent ? this.urgent : this.others;
-    return new Promise<Slot>((resolve, reject) => {
-      const waiter: Waiter = {
-        untilMs,
-        resolve: (slot) => {
-          clearTimeout(waiter.timer);
-          this.counters.waitedMs += Math.max(0, slot.beginAtMs - nowMs);
-          resolve(slot);
-        },
-        reject: (error) => {
-          clearTimeout(waiter.timer);
-          reject(error);
-        },
-        timer: setTimeout(() => {
-          lane.waiters = lane.waiters.filter((other) => other !== waiter);
-          reject(this.paced());
-        }, patienceMs),
-      };
-      if (first) lane.waiters.unshift(waiter);
-      else lane.waiters.push(waiter);
-      this.pump();
-    });
+    const slot = lane.ready.add(patienceMs, () => this.paced());
+    this.pump();
+    const { beginAtMs } = await slot;
+    this.counters.waitedMs += Math.max(0, beginAtMs - askedAtMs);
+    this.adapt();
+    return slot;
   }
 
   /** The call is over, or was never begun (`undefined`). */
@@ -161,15 +213,16 @@ export class Line {
       );
     }
     this.mustReport ||= probe || outcome === 'failed' || outcome === 'limited' || this.refusal === 'full';
-    if (this.refusal === 'full') this.urgent.notBeforeMs = this.others.notBeforeMs = 0;
+    if (this.refusal === 'full') this.askAgainFrom(0);
     this.pump();
   }
 
   /** Sends home who does not wait for people: the service stops. */
   dismissOthers(): void {
-    for (const waiter of this.others.waiters.splice(0)) waiter.reject(this.paced());
+    for (const waiters of [this.door.others, this.others.ready]) waiters.dismiss(Infinity, () => this.paced());
   }
 
+  /** @param retryAfterMs default: when those who wait here will have had their turn. */
   paced(retryAfterMs?: number): GatewayError {
     this.counters.paced += 1;
     const estimateMs = (1_000 * (this.waiting + 1)) / (this.perSecond === 0 ? this.limits.perSecond : this.perSecond);
@@ -189,6 +242,33 @@ export class Line {
     });
   }
 
+  private assertNotHeld(patienceMs: number): void {
+    const nowMs = performance.now();
+    if (nowMs < this.openUntilMs) throw this.circuitOpen(this.openUntilMs - nowMs);
+    if (nowMs + patienceMs < this.pausedUntilMs) throw this.paced(this.pausedUntilMs - nowMs);
+  }
+
+  private mayEnter(): boolean {
+    return this.inside < Math.min(this.window, this.maxWindow) && this.others.ready.length < ENOUGH_READY;
+  }
+
+  private letIn(): void {
+    for (let urgent = this.door.urgent; urgent.length > 0 && this.inside < this.maxWindow;) this.open(urgent);
+    for (const { others } = this.door; others.length > 0 && this.mayEnter();) this.open(others);
+  }
+
+  private open(waiters: Waiters<void>): void {
+    this.inside += 1;
+    waiters.next()?.resolve();
+  }
+
+  /** More are let in when a slot finds nobody else ready, fewer when many stand by. */
+  private adapt(): void {
+    const ready = this.urgent.ready.length + this.others.ready.length;
+    if (ready === 0) this.window = Math.min(this.maxWindow, this.window + 1);
+    else if (ready > ENOUGH_READY) this.window = Math.max(1, this.window - 1);
+  }
+
   private note(outcome: CallOutcome): void {
     const last = this.outcomes.at(-1);
     // Of answers in a row one says it all.
@@ -196,23 +276,24 @@ export class Line {
     this.outcomes.push(outcome);
   }
 
+  private askAgainFrom(atMs: number): void {
+    this.urgent.notBeforeMs = this.others.notBeforeMs = atMs;
+  }
+
   private pump(): void {
     if (this.exchanging) return;
     const nowMs = performance.now();
-    const lane = this.urgent.waiters.length > 0 ? this.urgent : this.others;
-    const wanted = nowMs < lane.notBeforeMs ? 0 : Math.min(MAX_WANTED, lane.waiters.length);
+    const lane = this.urgent.ready.length > 0 ? this.urgent : this.others;
+    const wanted = nowMs < lane.notBeforeMs ? 0 : Math.min(MAX_WANTED, lane.ready.length);
     if (wanted === 0 && !this.mustReport) {
-      if (lane.waiters.length > 0) this.wakeAt(lane.notBeforeMs);
+      if (lane.ready.length > 0) this.wakeAt(lane.notBeforeMs);
       else if (this.outcomes.length > 0 || this.held !== this.told) this.wakeAt(nowMs + REPORT_MS);
       return;
     }
     this.exchanging = true;
     this.exchange(lane, wanted)
-      .catch(() => {
-        // A pacer does not fail; should one, nobody waits for it.
-        for (const waiter of [...this.urgent.waiters.splice(0), ...this.others.waiters.splice(0)])
-          waiter.reject(this.paced());
-      })
+      // A pacer does not fail; should one, nobody waits for it.
+      .catch(() => this.dismissAll(Infinity, () => this.paced()))
       .finally(() => {
         this.exchanging = false;
         this.pump();
@@ -234,56 +315,47 @@ export class Line {
     if (outcomes.some(({ kind }) => kind === 'answered' || kind === 'limited')) this.suspect = false;
     for (let index = 0; index < reply.granted; index += 1) this.handOut(reply, index);
     if (wanted > 0) this.learn(reply, lane);
+    this.letIn();
   }
 
   private handOut(reply: PacerReply, index: number): void {
-    const sharedMs = reply.firstAtMs + index * reply.spacingMs;
-    const slot: Slot = {
-      beginAtMs: sharedMs - reply.offsetMs,
-      sharedMs,
-      queued: sharedMs > reply.nowMs,
-      probe: reply.probe,
-    };
-    const waiter = this.urgent.waiters.shift() ?? this.others.waiters.shift();
+    const sharedMs = Math.max(reply.nowMs, reply.firstAtMs + index * reply.spacingMs);
+    const waiter = this.urgent.ready.next() ?? this.others.ready.next();
     if (waiter) {
       this.held += 1;
-      waiter.resolve(slot);
-    } else if (slot.probe) {
+      waiter.resolve({ beginAtMs: sharedMs - reply.offsetMs, sharedMs, probe: reply.probe });
+    } else if (reply.probe) {
       // Whoever it was for has left meanwhile.
       this.outcomes.push({ kind: 'unused', probe: true });
       this.mustReport = true;
     }
   }
 
-  private learn(reply: PacerReply, lane: Lane): void {
-    const { refusal, retryAfterMs } = reply;
+  private learn({ refusal, retryAfterMs }: PacerReply, lane: Lane): void {
     const untilMs = performance.now() + retryAfterMs;
     this.refusal = refusal;
     switch (refusal) {
       case null:
-        this.urgent.notBeforeMs = this.others.notBeforeMs = 0;
-        return;
+        return this.askAgainFrom(0);
       case 'busy':
         lane.notBeforeMs = untilMs;
         return;
       case 'full':
-        this.urgent.notBeforeMs = this.others.notBeforeMs = untilMs;
-        return;
+        return this.askAgainFrom(untilMs);
       case 'paused':
-        this.pausedUntilMs = this.urgent.notBeforeMs = this.others.notBeforeMs = untilMs;
-        for (const { waiters } of [this.urgent, this.others])
-          for (const waiter of waiters.filter((one) => one.untilMs < untilMs)) {
-            waiters.splice(waiters.indexOf(waiter), 1);
-            waiter.reject(this.paced(retryAfterMs));
-          }
-        return;
+        this.pausedUntilMs = untilMs;
+        this.askAgainFrom(untilMs);
+        return this.dismissAll(untilMs, () => this.paced(retryAfterMs));
       case 'open':
         this.openUntilMs = untilMs;
         this.suspect = true;
-        for (const { waiters } of [this.urgent, this.others])
-          for (const waiter of waiters.splice(0)) waiter.reject(this.circuitOpen(retryAfterMs));
-        return;
+        return this.dismissAll(Infinity, () => this.circuitOpen(retryAfterMs));
     }
+  }
+
+  private dismissAll(untilMs: number, why: () => GatewayError): void {
+    for (const waiters of [this.door.urgent, this.door.others, this.urgent.ready, this.others.ready])
+      waiters.dismiss(untilMs, why);
   }
 
   private wakeAt(atMs: number): void {
@@ -297,7 +369,7 @@ export class Line {
       },
       Math.max(1, Math.ceil(atMs - performance.now())),
     );
-    // Nobody's turn: a process that has nothing else to do may end.
+    // Nobody waits: a process that has nothing else to do may end.
     if (this.waiting === 0) handle.unref();
     this.timer = { handle, atMs };
   }

@@ -110,7 +110,7 @@ function grant(state: PaceState, limits: PaceLimits, request: PaceRequest, reply
   const gate = circuits.gateOf(state.circuit, nowMs);
   if (gate.state === 'open') return refuse(reply, 'open', gate.retryAfterMs);
   if (state.rate.pausedUntilMs > nowMs) return refuse(reply, 'paused', state.rate.pausedUntilMs - nowMs);
-  const permits = limits.concurrency - reply.inFlight;
+  const permits = Math.min(limits.concurrency, circuits.callsAtOnce(state.circuit, nowMs)) - reply.inFlight;
   if (permits <= 0) return refuse(reply, 'full', FULL_RETRY_MS);
   const wanted = Math.min(request.wanted, permits, gate.state === 'probe' ? 1 : Infinity);
   const { horizonMs } = request;
@@ -124,9 +124,8 @@ function grant(state: PaceState, limits: PaceLimits, request: PaceRequest, reply
     state.circuit = { ...state.circuit, probeUntilMs: nowMs + request.holdMs };
   }
   if (slots.count < wanted) {
-    // Half of the horizon is filled again at a time: fewer questions, and never an empty bucket's worth of waiting.
     const nextAtMs = slots.firstAtMs + slots.count * slots.spacingMs;
-    refuse(reply, 'busy', Math.max(1, nextAtMs - nowMs - horizonMs / 2));
+    refuse(reply, 'busy', Math.max(1, nextAtMs - nowMs - horizonMs));
   } else if (wanted < request.wanted) {
     if (gate.state === 'probe') refuse(reply, 'open', circuits.CIRCUIT_RULES.PROBE_WAIT_MS);
     else refuse(reply, 'full', FULL_RETRY_MS);

@@ -34,7 +34,8 @@ async function createPacer({ redisUrl, redisPrefix }: AppConfig): Promise<Pacer>
   redis.on('error', () => undefined);
   await once(redis, 'ready', { signal: AbortSignal.timeout(CONNECT_WAIT_MS) }).catch(() => undefined);
   return new FallbackPacer(new RedisPacer(redis, redisPrefix), new MemoryPacer(), (away, why) => {
-    if (away) logger.warn({ msg: 'Redis is away: this process paces its gateway calls alone, at a quarter of the rate', why });
+    if (away)
+      logger.warn({ msg: 'Redis is away: this process paces its gateway calls alone, at a quarter of the rate', why });
     else logger.log({ msg: 'Redis is back: gateway calls are paced together again' });
   });
 }

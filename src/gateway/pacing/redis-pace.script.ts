@@ -112,13 +112,17 @@ local function grant()
     probing = true
   end
   if get('pausedUntil') > now then refusal, retryAfter = 'paused', s.pausedUntil - now; return end
-  local permits = concurrency - inFlight
+  local atOnce = concurrency
+  if get('failures') >= ${CIRCUIT_RULES.CAUTIOUS_FROM} and now - get('failingSince') < ${CIRCUIT_RULES.WINDOW_MS} then
+    atOnce = math.min(atOnce, ${CIRCUIT_RULES.FAILURES} - s.failures)
+  end
+  local permits = atOnce - inFlight
   if permits <= 0 then refusal, retryAfter = 'full', ${PACE_RULES.FULL_RETRY_MS}; return end
   local want = math.min(wanted, permits)
   if probing then want = math.min(want, 1) end
   spacing = 1000 / perSecond
   local fullAt = math.max(get('nextAt'), now)
-  firstAt = fullAt - (math.max(1, math.floor(perSecond * ${BURST_S})) - 1) * spacing
+  firstAt = fullAt - (math.max(1, math.floor(perSecond * ${BURST_S} + 0.5)) - 1) * spacing
   granted = math.max(0, math.min(want, math.floor((now + horizonMs - firstAt) / spacing) + 1))
   if granted > 0 then
     s.nextAt = fullAt + granted * spacing
@@ -128,7 +132,7 @@ local function grant()
     end
   end
   if granted < want then
-    refusal, retryAfter = 'busy', math.max(1, firstAt + granted * spacing - now - horizonMs / 2)
+    refusal, retryAfter = 'busy', math.max(1, firstAt + granted * spacing - now - horizonMs)
   elseif want < wanted then
     if probing then refusal, retryAfter = 'open', ${CIRCUIT_RULES.PROBE_WAIT_MS}
     else refusal, retryAfter = 'full', ${PACE_RULES.FULL_RETRY_MS} end

@@ -24,7 +24,7 @@ export interface Slots {
 }
 
 export function burstOf(perSecond: number): number {
-  return Math.max(1, Math.floor(perSecond * BURST_S));
+  return Math.max(1, Math.round(perSecond * BURST_S));
 }
 
 /**

@@ -154,7 +154,7 @@ export function paramsOf(payload: string): Stripe.RefundCreateParams {
     const members = params[outer];
     params[outer] = { ...(typeof members === 'object' ? members : {}), [inner]: value };
   }
-  return params as Stripe.RefundCreateParams;
+  return params;
 }
 
 /**

@@ -49,8 +49,8 @@ export function readRefund(value: unknown): StripeRefund | { badField: string } 
   if (!isRecord(value)) return { badField: 'body' };
   if (value.object !== 'refund') return { badField: 'object' };
   if (!isId(value.id)) return { badField: 'id' };
-  const status = value.status === null ? 'null' : value.status;
-  if (!isId(status)) return { badField: 'status' };
+  const status = value.status === null ? 'null' : textOf(value.status);
+  if (status === null) return { badField: 'status' };
   const money = moneyOf(value.amount, value.currency);
   if (kindOfStatus(status) === 'success' && money === null)
     return { badField: isCurrency(value.currency) ? 'amount' : 'currency' };

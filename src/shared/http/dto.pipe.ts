@@ -42,6 +42,7 @@ export async function toDto<T extends object>(type: Type<T>, value: unknown): Pr
 
 function faultsOf(error: ValidationError, parent: string): { field: string; zh: string; en: string }[] {
   const field = `${parent}${error.property.slice(0, 64)}`;
+  if (error.value === undefined) return [{ field, zh: '不能为空', en: 'is required' }];
   // Checks run from the last decorator to the first; the first says what is most basically wrong ("must be an integer", not "too large").
   const own = Object.values(error.constraints ?? {})
     .slice(-1)
