@@ -49,7 +49,7 @@ export default defineConfig({
           sequence: { groupOrder: 1 },
           fileParallelism: false,
           maxWorkers: 1,
-          testTimeout: 120_000,
+          testTimeout: 240_000,
           hookTimeout: 120_000,
         },
       },

@@ -1,7 +1,14 @@
 import { Agent as HttpAgent, request as httpRequest, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import type { CallbackFormat, CallbackResult, ChannelState, ComposedCallback, SignedCallback, Tampering } from './gateway.js';
+import type {
+  CallbackFormat,
+  CallbackResult,
+  ChannelState,
+  ComposedCallback,
+  SignedCallback,
+  Tampering,
+} from './gateway.js';
 import { isLoopbackUrl } from './http.js';
 import { transitionsOf, type RefundRecord, type RefundStatus } from './refund-book.js';
 
@@ -64,7 +71,9 @@ export class CallbackSender {
   watchFromNow(record: RefundRecord): void {
     this.unwatch(record);
     const nowMs = this.state.now();
-    const ahead = transitionsOf(record, undefined).filter(({ atMs, status }) => atMs > nowMs && this.format.notifies(status));
+    const ahead = transitionsOf(record, undefined).filter(
+      ({ atMs, status }) => atMs > nowMs && this.format.notifies(status),
+    );
     this.armNext(record, ahead);
   }
 
@@ -124,7 +133,13 @@ export class CallbackSender {
   }
 
   /** One attempt now, for tests that want the receiver's answer. Not repeated, and no fault applies. */
-  async sendNow(record: RefundRecord, url: URL, status: RefundStatus, atMs: number, tamper: Tampering | undefined): Promise<CallbackResult> {
+  async sendNow(
+    record: RefundRecord,
+    url: URL,
+    status: RefundStatus,
+    atMs: number,
+    tamper: Tampering | undefined,
+  ): Promise<CallbackResult> {
     const composed = this.format.compose(record, status, atMs, { wrongAmount: false });
     return this.attempt({ record, url, composed, attempts: 0, tamper });
   }
@@ -189,7 +204,13 @@ export class CallbackSender {
     const { record, composed } = delivery;
     const signal = this.stop.signal;
     delivery.attempts += 1;
-    const result: CallbackResult = { id: composed.id, eventType: composed.eventType, status: null, body: '', acknowledged: false };
+    const result: CallbackResult = {
+      id: composed.id,
+      eventType: composed.eventType,
+      status: null,
+      body: '',
+      acknowledged: false,
+    };
     try {
       const message = await this.format.sign(record, composed, delivery.tamper);
       if (signal.aborted) return { ...result, error: 'the sandbox was reset' };
@@ -227,10 +248,18 @@ export class CallbackSender {
           size += chunk.length;
           if (size <= MAX_ANSWER_BYTES) chunks.push(chunk);
         });
-        incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }));
+        incoming.once('end', () =>
+          resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
+        );
         incoming.once('error', reject);
       });
-      outgoing.once('error', (error) => reject(error.name === 'AbortError' && !stop.aborted ? new Error(`no answer in ${timeoutMs} ms`, { cause: error }) : error));
+      outgoing.once('error', (error) =>
+        reject(
+          error.name === 'AbortError' && !stop.aborted
+            ? new Error(`no answer in ${timeoutMs} ms`, { cause: error })
+            : error,
+        ),
+      );
       outgoing.end(body);
     });
   }

@@ -1,9 +1,24 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { FAULT_KINDS, FAULT_OPERATIONS, operationsOf, TooManyFaults } from './faults.js';
-import { ACCOUNT_VARIANTS, DEFAULT_SETTINGS, TAMPERINGS, type AccountVariant, type ChannelSettings, type ConnectorAccount, type GatewaySimulator } from './gateway.js';
+import {
+  ACCOUNT_VARIANTS,
+  DEFAULT_SETTINGS,
+  TAMPERINGS,
+  type AccountVariant,
+  type ChannelSettings,
+  type ConnectorAccount,
+  type GatewaySimulator,
+} from './gateway.js';
 import { BodyTooLarge, isLoopbackUrl, readBody, sendJson } from './http.js';
 import { Fields, InputError } from './input.js';
-import { BookFull, REFUND_STATUSES, statusAt, type RefundRecord, type RefundStatus, type ScriptStep } from './refund-book.js';
+import {
+  BookFull,
+  REFUND_STATUSES,
+  statusAt,
+  type RefundRecord,
+  type RefundStatus,
+  type ScriptStep,
+} from './refund-book.js';
 import { Meter } from './stats.js';
 
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -89,7 +104,11 @@ export class ControlApi {
     if (rest.length > 0) return notFound();
     switch (`${method} ${resource}`) {
       case 'GET health':
-        return ok({ status: 'ok', uptimeMs: this.now() - this.startedAtMs, channels: this.gateways.map(({ channel }) => channel) });
+        return ok({
+          status: 'ok',
+          uptimeMs: this.now() - this.startedAtMs,
+          channels: this.gateways.map(({ channel }) => channel),
+        });
       case 'GET accounts':
         return ok({ items: this.accounts(baseUrlOf(host), variantIn(url.searchParams)) });
       case 'GET stats':
@@ -101,7 +120,11 @@ export class ControlApi {
       case 'POST payments':
         return this.declarePayment(Fields.of(parse(raw)));
       case 'GET faults':
-        return ok({ items: this.gateways.flatMap(({ channel, state }) => state.faults.list().map((fault) => ({ channel, ...fault }))) });
+        return ok({
+          items: this.gateways.flatMap(({ channel, state }) =>
+            state.faults.list().map((fault) => ({ channel, ...fault })),
+          ),
+        });
       case 'POST faults':
         return this.addFault(Fields.of(parse(raw)));
       case 'DELETE faults':
@@ -137,8 +160,10 @@ export class ControlApi {
     const awaitCreate = fields.optionalFlag('awaitCreate') ?? false;
     fields.end();
     if (notifyUrl !== undefined) loopbackUrlIn('notifyUrl', notifyUrl);
-    if (paymentAmount !== undefined && paymentAmount < amount) throw new InputError('paymentAmount', 'must not be less than amount');
-    if (awaitCreate && book.find(outRefundNo)?.stored) throw new InputError('awaitCreate', 'the refund is at the gateway already', 409);
+    if (paymentAmount !== undefined && paymentAmount < amount)
+      throw new InputError('paymentAmount', 'must not be less than amount');
+    if (awaitCreate && book.find(outRefundNo)?.stored)
+      throw new InputError('awaitCreate', 'the refund is at the gateway already', 409);
     const { record, isNew, before } = book.register(
       { outRefundNo, outTradeNo, amount, currency, script, paymentAmount, notifyUrl, awaitCreate },
       now(),
@@ -153,13 +178,18 @@ export class ControlApi {
     const outTradeNo = paymentNoIn(fields, gateway);
     const amount = fields.integer('amount', AMOUNT);
     const currency = fields.text('currency', CURRENCY);
-    const transactionId = fields.optionalText('transactionId', { maxLength: 32, pattern: /^[0-9A-Za-z_]+$/, wants: 'must be digits, letters and _' });
+    const transactionId = fields.optionalText('transactionId', {
+      maxLength: 32,
+      pattern: /^[0-9A-Za-z_]+$/,
+      wants: 'must be digits, letters and _',
+    });
     const notifyUrl = fields.optionalText('notifyUrl', { maxLength: 256 });
     fields.end();
     if (notifyUrl !== undefined) loopbackUrlIn('notifyUrl', notifyUrl);
     const { book } = gateway.state;
     const owner = transactionId === undefined ? undefined : book.paymentByTransaction(transactionId);
-    if (owner && owner.outTradeNo !== outTradeNo) throw new InputError('transactionId', `belongs to the payment ${owner.outTradeNo}`, 409);
+    if (owner && owner.outTradeNo !== outTradeNo)
+      throw new InputError('transactionId', `belongs to the payment ${owner.outTradeNo}`, 409);
     const isNew = book.payment(outTradeNo) === undefined;
     const payment = book.declarePayment({ outTradeNo, amount, currency, transactionId, notifyUrl });
     return { status: isNew ? 201 : 200, body: { channel: gateway.channel, ...payment } };
@@ -176,7 +206,8 @@ export class ControlApi {
     const slowMs = fields.optionalInteger('slowMs', { min: 0, max: MAX_WAIT_MS });
     const delayMs = fields.optionalInteger('delayMs', { min: 0, max: MAX_WAIT_MS });
     fields.end();
-    if (!operationsOf(kind).includes(operation)) throw new InputError('operation', `${kind} can be aimed at ${operationsOf(kind).join(', ')}`);
+    if (!operationsOf(kind).includes(operation))
+      throw new InputError('operation', `${kind} can be aimed at ${operationsOf(kind).join(', ')}`);
     if (slowMs !== undefined && kind !== 'slow') throw new InputError('slowMs', 'is for the kind slow');
     if (delayMs !== undefined && kind !== 'lateCallback' && kind !== 'reorderCallbacks') {
       throw new InputError('delayMs', 'is for the kinds lateCallback and reorderCallbacks');
@@ -190,7 +221,8 @@ export class ControlApi {
     const id = query.get('id');
     if (id !== null && !/^\d{1,9}$/.test(id)) throw new InputError('id', 'must be an integer');
     let removed = 0;
-    for (const { state } of this.selected(query.get('channel'))) removed += state.faults.clear(id === null ? undefined : Number(id));
+    for (const { state } of this.selected(query.get('channel')))
+      removed += state.faults.clear(id === null ? undefined : Number(id));
     return { removed };
   }
 
@@ -205,17 +237,21 @@ export class ControlApi {
     const changed: ChannelSettings = {
       latencyMs: fields.optionalInteger('latencyMs', { min: 0, max: 60_000 }) ?? settings.latencyMs,
       ratePerSecond: fields.optionalInteger('ratePerSecond', { min: 0, max: 1_000_000 }) ?? settings.ratePerSecond,
-      failedRatePerSecond: fields.optionalInteger('failedRatePerSecond', { min: 0, max: 1_000_000 }) ?? settings.failedRatePerSecond,
+      failedRatePerSecond:
+        fields.optionalInteger('failedRatePerSecond', { min: 0, max: 1_000_000 }) ?? settings.failedRatePerSecond,
       autoPayments: fields.optionalFlag('autoPayments') ?? settings.autoPayments,
       autoCallback: fields.optionalFlag('autoCallback') ?? settings.autoCallback,
       defaultScript: defaultScript === undefined ? settings.defaultScript : scriptIn(defaultScript, 'defaultScript'),
       callbackTimeScale: fields.optionalNumber('callbackTimeScale', { min: 0, max: 10 }) ?? settings.callbackTimeScale,
-      callbackTimeoutMs: fields.optionalInteger('callbackTimeoutMs', { min: 1, max: 60_000 }) ?? settings.callbackTimeoutMs,
+      callbackTimeoutMs:
+        fields.optionalInteger('callbackTimeoutMs', { min: 1, max: 60_000 }) ?? settings.callbackTimeoutMs,
       signErrors,
       callbackKey: fields.optionalOneOf('callbackKey', ['auto', 'certificate', 'publicKey']) ?? settings.callbackKey,
       presign: fields.optionalOneOf('presign', ['off', 'certificate', 'publicKey']) ?? settings.presign,
       webhookUrl: fields.optionalText('webhookUrl', { maxLength: 256 }) ?? settings.webhookUrl,
-      idempotencyKeyLifetimeMs: fields.optionalInteger('idempotencyKeyLifetimeMs', { min: 0, max: MAX_AFTER_MS }) ?? settings.idempotencyKeyLifetimeMs,
+      idempotencyKeyLifetimeMs:
+        fields.optionalInteger('idempotencyKeyLifetimeMs', { min: 0, max: MAX_AFTER_MS }) ??
+        settings.idempotencyKeyLifetimeMs,
     };
     fields.end();
     if (changed.webhookUrl !== null) loopbackUrlIn('webhookUrl', changed.webhookUrl);
@@ -235,10 +271,20 @@ export class ControlApi {
     if (!record?.stored) throw new InputError('outRefundNo', 'is not at the gateway', 404);
     const truth = statusAt(record, now());
     const status: RefundStatus = told ?? truth;
-    if (status === 'processing' || status === 'notFound') throw new InputError('status', `the refund is ${status}, of which no gateway tells; name a status to tell it all the same`);
+    if (status === 'processing' || status === 'notFound')
+      throw new InputError(
+        'status',
+        `the refund is ${status}, of which no gateway tells; name a status to tell it all the same`,
+      );
     const notifyUrl = otherUrl ?? record.notifyUrl;
     if (notifyUrl === null) throw new InputError('notifyUrl', 'is missing, and the refund has none');
-    const result = await gateway.callbacks.sendNow(record, loopbackUrlIn('notifyUrl', notifyUrl), status, now(), tamper);
+    const result = await gateway.callbacks.sendNow(
+      record,
+      loopbackUrlIn('notifyUrl', notifyUrl),
+      status,
+      now(),
+      tamper,
+    );
     return ok(result);
   }
 
@@ -253,7 +299,8 @@ export class ControlApi {
   private refunds(query: URLSearchParams): Record<string, unknown> {
     onlyKnown(query, ['channel', 'limit']);
     const limit = Number(query.get('limit') ?? LIST_DEFAULT);
-    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_MAX) throw new InputError('limit', `must be an integer, 1 to ${LIST_MAX}`);
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_MAX)
+      throw new InputError('limit', `must be an integer, 1 to ${LIST_MAX}`);
     const items: Record<string, unknown>[] = [];
     let total = 0;
     for (const gateway of this.selected(query.get('channel'))) {
@@ -285,7 +332,8 @@ export class ControlApi {
 
   private byChannel(channel: string | undefined): GatewaySimulator {
     const gateway = this.gateways.find((candidate) => candidate.channel === channel);
-    if (!gateway) throw new InputError('channel', `must be one of ${this.gateways.map((known) => known.channel).join(', ')}`);
+    if (!gateway)
+      throw new InputError('channel', `must be one of ${this.gateways.map((known) => known.channel).join(', ')}`);
     return gateway;
   }
 
@@ -320,7 +368,8 @@ function scriptIn(value: unknown, name: string): ScriptStep[] {
     const afterMs = fields.integer('afterMs', { min: 0, max: MAX_AFTER_MS });
     const status = fields.oneOf('status', REFUND_STATUSES);
     fields.end();
-    if (afterMs < earliestMs) throw new InputError(`${path}.afterMs`, 'must not be before the step in front of it: steps count from the start');
+    if (afterMs < earliestMs)
+      throw new InputError(`${path}.afterMs`, 'must not be before the step in front of it: steps count from the start');
     earliestMs = afterMs;
     return { afterMs, status };
   });
@@ -356,7 +405,13 @@ function viewOf(gateway: GatewaySimulator, record: RefundRecord): Record<string,
     callbacksDropped: record.callbacksDropped,
     callbacksSkipped: record.callbacksSkipped,
     payment: payment
-      ? { transactionId: payment.transactionId, amount: payment.amount, currency: payment.currency, refunds: ofPayment.count, refundedAmount: ofPayment.heldAmount }
+      ? {
+          transactionId: payment.transactionId,
+          amount: payment.amount,
+          currency: payment.currency,
+          refunds: ofPayment.count,
+          refundedAmount: ofPayment.heldAmount,
+        }
       : null,
   };
 }
@@ -378,7 +433,8 @@ function loopbackUrlIn(field: string, value: string): URL {
     // Said in the control API's form instead of the parser's.
     throw new InputError(field, 'must be an absolute URL');
   }
-  if (!isLoopbackUrl(url)) throw new InputError(field, 'must be http(s) on localhost, 127.x.x.x or [::1]: the sandbox contacts nothing else');
+  if (!isLoopbackUrl(url))
+    throw new InputError(field, 'must be http(s) on localhost, 127.x.x.x or [::1]: the sandbox contacts nothing else');
   if (value.includes('?')) throw new InputError(field, 'must not carry a query');
   return url;
 }
@@ -409,7 +465,8 @@ function decode(segment: string): string {
 
 /** Where the caller reached this process is where its connector will: inside containers that is not what it binds to. */
 function baseUrlOf(host: string | undefined): string {
-  if (host === undefined || !/^[A-Za-z0-9.:[\]_-]+$/.test(host)) throw new InputError('Host', 'is missing or has characters that no host has');
+  if (host === undefined || !/^[A-Za-z0-9.:[\]_-]+$/.test(host))
+    throw new InputError('Host', 'is missing or has characters that no host has');
   return `http://${host}`;
 }
 

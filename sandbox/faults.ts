@@ -122,7 +122,14 @@ export class FaultPlan {
   add(request: FaultRequest): Fault {
     if (this.faults.length >= MAX_FAULTS) throw new TooManyFaults(`at most ${MAX_FAULTS} faults at a time`);
     this.lastId += 1;
-    const fault: PlannedFault = { ...request, id: this.lastId, seen: 0, fired: 0, random: mulberry32(request.seed), hidden: new Map() };
+    const fault: PlannedFault = {
+      ...request,
+      id: this.lastId,
+      seen: 0,
+      fired: 0,
+      random: mulberry32(request.seed),
+      hidden: new Map(),
+    };
     this.faults.push(fault);
     return viewOf(fault);
   }
@@ -156,7 +163,8 @@ export class FaultPlan {
 function applies(fault: PlannedFault, subject: FaultSubject): boolean {
   if (fault.outRefundNo !== undefined && fault.outRefundNo !== subject.outRefundNo) return false;
   const reach = REACH[fault.kind];
-  if (fault.operation === 'any' ? !reach.any.includes(subject.operation) : fault.operation !== subject.operation) return false;
+  if (fault.operation === 'any' ? !reach.any.includes(subject.operation) : fault.operation !== subject.operation)
+    return false;
   if (fault.kind === 'successThenFailed') return subject.status === 'success';
   // There is nothing to hide, and no amount to falsify, in an answer that finds nothing. A create is answered with an amount.
   if (fault.kind === 'notFoundThenFound') return subject.status !== 'notFound';

@@ -82,7 +82,16 @@ export interface ConnectorAccount {
   webhook?: true;
 }
 
-export const TAMPERINGS = ['signature', 'ciphertext', 'tag', 'nonce', 'timestamp', 'probe', 'serial', 'truncated'] as const;
+export const TAMPERINGS = [
+  'signature',
+  'ciphertext',
+  'tag',
+  'nonce',
+  'timestamp',
+  'probe',
+  'serial',
+  'truncated',
+] as const;
 /** Ways to spoil a callback, each of which a receiver must refuse. */
 export type Tampering = (typeof TAMPERINGS)[number];
 
@@ -103,7 +112,12 @@ export interface CallbackFormat {
   /** Pauses between attempts as the gateway documents them, in seconds; their number bounds the attempts. */
   readonly retryAfterSeconds: readonly number[];
   notifies(status: RefundStatus): boolean;
-  compose(record: RefundRecord, status: RefundStatus, atMs: number, options: { wrongAmount: boolean }): ComposedCallback;
+  compose(
+    record: RefundRecord,
+    status: RefundStatus,
+    atMs: number,
+    options: { wrongAmount: boolean },
+  ): ComposedCallback;
   /** Signs one attempt: a repeat carries the same notification under a fresh signature. */
   sign(record: RefundRecord, composed: ComposedCallback, tamper: Tampering | undefined): Promise<SignedCallback>;
   /** Whether the receiver's answer ends the attempts. */
@@ -125,7 +139,13 @@ export interface CallbackControl {
   /** Calls back at every change of status that the refund's script still has before it. */
   watch(record: RefundRecord, before: RefundStatus | undefined): void;
   /** One attempt now, for tests that want the receiver's answer. Not repeated, and no fault applies. */
-  sendNow(record: RefundRecord, url: URL, status: RefundStatus, atMs: number, tamper: Tampering | undefined): Promise<CallbackResult>;
+  sendNow(
+    record: RefundRecord,
+    url: URL,
+    status: RefundStatus,
+    atMs: number,
+    tamper: Tampering | undefined,
+  ): Promise<CallbackResult>;
   /** Forgets everything that is waiting or under way. */
   reset(): void;
   close(): void;

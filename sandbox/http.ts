@@ -34,7 +34,10 @@ export function readBody(request: IncomingMessage, maxBytes: number): Promise<Bu
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {
   const body = JSON.stringify(value);
-  response.writeHead(status, { 'Content-Type': 'application/json; charset=utf-8', 'Content-Length': Buffer.byteLength(body) });
+  response.writeHead(status, {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+  });
   response.end(body);
 }
 
@@ -52,7 +55,11 @@ export function cutConnection(request: IncomingMessage, how: 'rst' | 'fin'): voi
  * connection and asks again on another would otherwise look like two calls at once: `close` comes a turn of the event
  * loop later than the first byte of the next request can.
  */
-export function whenAnsweredOrGone(request: IncomingMessage, response: ServerResponse, release: () => void): () => void {
+export function whenAnsweredOrGone(
+  request: IncomingMessage,
+  response: ServerResponse,
+  release: () => void,
+): () => void {
   const socket = request.socket;
   let open = true;
   const done = (): void => {
@@ -75,5 +82,7 @@ export function whenAnsweredOrGone(request: IncomingMessage, response: ServerRes
  */
 export function isLoopbackUrl(url: URL): boolean {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') return false;
-  return url.hostname === 'localhost' || url.hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(url.hostname);
+  return (
+    url.hostname === 'localhost' || url.hostname === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(url.hostname)
+  );
 }

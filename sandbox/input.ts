@@ -55,8 +55,10 @@ export class Fields {
     if (value === undefined) return undefined;
     if (typeof value !== 'string') throw this.fault(name, 'must be a text');
     const maxLength = rule.maxLength ?? 256;
-    if (value.length === 0 || value.length > maxLength) throw this.fault(name, `must have 1 to ${maxLength} characters`);
-    if (rule.pattern && !rule.pattern.test(value)) throw this.fault(name, rule.wants ?? `must match ${rule.pattern.source}`);
+    if (value.length === 0 || value.length > maxLength)
+      throw this.fault(name, `must have 1 to ${maxLength} characters`);
+    if (rule.pattern && !rule.pattern.test(value))
+      throw this.fault(name, rule.wants ?? `must match ${rule.pattern.source}`);
     return value;
   }
 

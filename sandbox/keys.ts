@@ -37,7 +37,8 @@ export class KeyRing {
     try {
       content = await readFile(file, 'utf8');
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return new KeyRing(file, { rsa: {}, texts: {} });
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT')
+        return new KeyRing(file, { rsa: {}, texts: {} });
       throw error;
     }
     return new KeyRing(file, parseKeyFile(content, file));
@@ -52,7 +53,12 @@ export class KeyRing {
       this.stored.rsa[name] = privatePem;
       this.made = true;
     }
-    return { privateKey, publicKey, privatePem, publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString() };
+    return {
+      privateKey,
+      publicKey,
+      privatePem,
+      publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+    };
   }
 
   text(name: string, make: () => string): string {
@@ -78,12 +84,17 @@ export class KeyRing {
 
 /** SHA-1 of the public key, upper-case hex: serves as serial number, and is the same after a restart. */
 export function keyFingerprint(publicKey: KeyObject): string {
-  return createHash('sha1').update(publicKey.export({ type: 'spki', format: 'der' })).digest('hex').toUpperCase();
+  return createHash('sha1')
+    .update(publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex')
+    .toUpperCase();
 }
 
 function generateRsa(): Promise<KeyObject> {
   return new Promise((resolve, reject) => {
-    generateKeyPair('rsa', { modulusLength: 2048 }, (error, _publicKey, privateKey) => (error ? reject(error) : resolve(privateKey)));
+    generateKeyPair('rsa', { modulusLength: 2048 }, (error, _publicKey, privateKey) =>
+      error ? reject(error) : resolve(privateKey),
+    );
   });
 }
 
@@ -95,10 +106,16 @@ function parseKeyFile(content: string, file: string): KeyFile {
     throw new Error(`SANDBOX_KEYS_FILE ${file}: is not JSON`, { cause: error });
   }
   const { rsa, texts } = (value ?? {}) as { rsa?: unknown; texts?: unknown };
-  if (!isTextMap(rsa) || !isTextMap(texts)) throw new Error(`SANDBOX_KEYS_FILE ${file}: is not a key file of the sandbox`);
+  if (!isTextMap(rsa) || !isTextMap(texts))
+    throw new Error(`SANDBOX_KEYS_FILE ${file}: is not a key file of the sandbox`);
   return { rsa: { ...rsa }, texts: { ...texts } };
 }
 
 function isTextMap(value: unknown): value is Record<string, string> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every((member) => typeof member === 'string');
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((member) => typeof member === 'string')
+  );
 }

@@ -19,7 +19,9 @@ async function main(): Promise<void> {
   // Started by a service or a test with an IPC channel: when that parent is gone, nobody would ever stop us.
   if (process.send) process.once('disconnect', stop);
   process.send?.({ listening: sandbox.port });
-  process.stdout.write(`sandbox: simulated payment gateways on ${sandbox.url} (test keys, no real money); control API under /control\n`);
+  process.stdout.write(
+    `sandbox: simulated payment gateways on ${sandbox.url} (test keys, no real money); control API under /control\n`,
+  );
 }
 
 function portFrom(value: string | undefined): number {

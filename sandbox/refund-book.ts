@@ -158,7 +158,10 @@ export class RefundBook {
    *
    * @returns the record, whether it is new, and the status it had before (undefined if it was not at the gateway).
    */
-  register(input: Registration, nowMs: number): { record: RefundRecord; isNew: boolean; before: RefundStatus | undefined } {
+  register(
+    input: Registration,
+    nowMs: number,
+  ): { record: RefundRecord; isNew: boolean; before: RefundStatus | undefined } {
     const known = this.refunds.get(input.outRefundNo);
     const isNew = known === undefined || (!known.stored && !known.awaitCreate);
     if (known === undefined) this.requireRoom();
@@ -182,7 +185,8 @@ export class RefundBook {
       record.scriptStartedAtMs = nowMs;
       if (!record.stored) this.markStored(record, nowMs);
     }
-    if (input.paymentAmount !== undefined) this.declarePayment({ outTradeNo: input.outTradeNo, amount: input.paymentAmount, currency: input.currency });
+    if (input.paymentAmount !== undefined)
+      this.declarePayment({ outTradeNo: input.outTradeNo, amount: input.paymentAmount, currency: input.currency });
     else this.inferPayment(record, alreadyInPayment);
     return { record, isNew, before };
   }
@@ -207,7 +211,13 @@ export class RefundBook {
   }
 
   declarePayment(
-    input: { outTradeNo: string; amount: number; currency: string; transactionId?: string | undefined; notifyUrl?: string | undefined },
+    input: {
+      outTradeNo: string;
+      amount: number;
+      currency: string;
+      transactionId?: string | undefined;
+      notifyUrl?: string | undefined;
+    },
     declared = true,
   ): PaymentRecord {
     const known = this.payments.get(input.outTradeNo);
@@ -223,7 +233,8 @@ export class RefundBook {
       }
       return known;
     }
-    if (this.payments.size >= this.limits.payments) throw new BookFull(`the sandbox holds at most ${this.limits.payments} payments; POST /control/reset`);
+    if (this.payments.size >= this.limits.payments)
+      throw new BookFull(`the sandbox holds at most ${this.limits.payments} payments; POST /control/reset`);
     this.sequence += 1;
     const payment: PaymentRecord = {
       outTradeNo: input.outTradeNo,
@@ -275,7 +286,8 @@ export class RefundBook {
   }
 
   private requireRoom(): void {
-    if (this.refunds.size >= this.limits.refunds) throw new BookFull(`the sandbox holds at most ${this.limits.refunds} refunds; POST /control/reset`);
+    if (this.refunds.size >= this.limits.refunds)
+      throw new BookFull(`the sandbox holds at most ${this.limits.refunds} refunds; POST /control/reset`);
   }
 
   private markStored(record: RefundRecord, nowMs: number): void {
@@ -324,13 +336,17 @@ export function statusAndSince(record: RefundRecord, nowMs: number): { status: R
 }
 
 /** The changes of status that a script makes, steps that change nothing left out. */
-export function transitionsOf(record: RefundRecord, before: RefundStatus | undefined): { atMs: number; status: RefundStatus }[] {
+export function transitionsOf(
+  record: RefundRecord,
+  before: RefundStatus | undefined,
+): { atMs: number; status: RefundStatus }[] {
   const transitions: { atMs: number; status: RefundStatus }[] = [];
   let status = before ?? 'processing';
   for (const [index, step] of record.script.entries()) {
     // Of several steps at the same moment only the last one can ever be seen.
     if (record.script[index + 1]?.afterMs === step.afterMs) continue;
-    if (step.status !== status) transitions.push({ atMs: record.scriptStartedAtMs + step.afterMs, status: step.status });
+    if (step.status !== status)
+      transitions.push({ atMs: record.scriptStartedAtMs + step.afterMs, status: step.status });
     status = step.status;
   }
   return transitions;

@@ -44,13 +44,21 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
     StripeSimulator.open({ ring, now, settings: options.settings?.stripe }),
   ];
   await ring.save();
-  const control = new ControlApi(gateways, now, new Map(gateways.map(({ channel, state }) => [channel, state.settings])));
+  const control = new ControlApi(
+    gateways,
+    now,
+    new Map(gateways.map(({ channel, state }) => [channel, state.settings])),
+  );
 
   const server = createServer((request, response) => {
     const path = request.url ?? '/';
     const gateway = gateways.find((candidate) => candidate.owns(path));
     if (gateway) control.countGatewayRequest();
-    const served = gateway ? gateway.serve(request, response) : control.owns(path.split('?', 1)[0] ?? '') ? control.serve(request, response) : undefined;
+    const served = gateway
+      ? gateway.serve(request, response)
+      : control.owns(path.split('?', 1)[0] ?? '')
+        ? control.serve(request, response)
+        : undefined;
     if (!served) {
       sendJson(response, 404, { error: 'path: belongs to no gateway, and not to /control' });
       return;

@@ -49,11 +49,20 @@ describe.runIf(available)('two services on one MariaDB and one Redis', () => {
 
   it('answer at once while a sync is running, and leave no job behind', async () => {
     const { refundNo } = await stuckRefund(first, { gateway: 'success' });
-    await first.control('/control/faults', { channel: 'wechat_pay', kind: 'slow', rate: 1, count: 1, outRefundNo: refundNo });
+    await first.control('/control/faults', {
+      channel: 'wechat_pay',
+      kind: 'slow',
+      rate: 1,
+      count: 1,
+      outRefundNo: refundNo,
+    });
 
     const slow = first.merchant.syncRefund({ refundNo });
     await expect
-      .poll(async () => (await first.control<{ activeCalls: number }>(`/control/refunds/wechat_pay/${refundNo}`)).activeCalls)
+      .poll(
+        async () =>
+          (await first.control<{ activeCalls: number }>(`/control/refunds/wechat_pay/${refundNo}`)).activeCalls,
+      )
       .toBe(1);
     const meanwhile = await second.merchant.syncRefund({ refundNo });
 
@@ -75,7 +84,10 @@ describe.runIf(available)('two services on one MariaDB and one Redis', () => {
     }
     await removeKeys();
     const { refundNo } = await stuckRefund(first, { gateway: 'failed' });
-    expect(await first.merchant.syncRefund({ refundNo })).toMatchObject({ code: 0, data: { gatewayStatus: 'refund_fail' } });
+    expect(await first.merchant.syncRefund({ refundNo })).toMatchObject({
+      code: 0,
+      data: { gatewayStatus: 'refund_fail' },
+    });
   });
 
   it('say that they are ready only while Redis answers', async () => {

@@ -35,10 +35,19 @@ export class RequestVerifier {
     const parameters = parseAuthorization(request.headers.authorization);
     const nowSeconds = Math.floor(this.now() / 1000);
     const timestamp = Number(parameters.timestamp);
-    if (Math.abs(nowSeconds - timestamp) > WINDOW_SECONDS) throw signError('Http头Authorization中的timestamp与发起请求的时间不得超过5分钟');
-    if (parameters.mchid !== this.keys.mchId) throw new WechatRefusal(404, 'MCH_NOT_EXISTS', '商户号不存在，请检查商户号是否正确');
-    if (parameters.serial_no !== this.keys.merchantSerial) throw signError('商户证书序列号有误。请使用签名私钥匹配的证书序列号');
-    const message = requestMessage(request.method, request.target, parameters.timestamp, parameters.nonce_str, request.body);
+    if (Math.abs(nowSeconds - timestamp) > WINDOW_SECONDS)
+      throw signError('Http头Authorization中的timestamp与发起请求的时间不得超过5分钟');
+    if (parameters.mchid !== this.keys.mchId)
+      throw new WechatRefusal(404, 'MCH_NOT_EXISTS', '商户号不存在，请检查商户号是否正确');
+    if (parameters.serial_no !== this.keys.merchantSerial)
+      throw signError('商户证书序列号有误。请使用签名私钥匹配的证书序列号');
+    const message = requestMessage(
+      request.method,
+      request.target,
+      parameters.timestamp,
+      parameters.nonce_str,
+      request.body,
+    );
     if (!verifyMessage(message, parameters.signature, this.keys.merchant.publicKey)) {
       throw signError('错误的签名，验签失败', mismatchDetail(request, message));
     }

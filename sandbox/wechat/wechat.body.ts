@@ -26,7 +26,16 @@ type Members = Readonly<Record<string, unknown>>;
 const REFUND_NO = /^[0-9A-Za-z_\-|*@]{1,64}$/;
 const TRADE_NO = /^[0-9A-Za-z_\-|*@]{6,32}$/;
 const MAX_FEN = 100_000_000_00;
-const KNOWN = ['transaction_id', 'out_trade_no', 'out_refund_no', 'reason', 'notify_url', 'funds_account', 'amount', 'goods_detail'];
+const KNOWN = [
+  'transaction_id',
+  'out_trade_no',
+  'out_refund_no',
+  'reason',
+  'notify_url',
+  'funds_account',
+  'amount',
+  'goods_detail',
+];
 
 export function isRefundNo(text: string): boolean {
   return REFUND_NO.test(text);
@@ -35,7 +44,8 @@ export function isRefundNo(text: string): boolean {
 /** @throws WechatRefusal 400 PARAM_ERROR naming the first member that is wrong. */
 export function parseCreate(raw: Buffer): CreateBody {
   const body = parseJson(raw);
-  if (body.sub_mchid !== undefined) throw paramError('/sub_mchid', body.sub_mchid, 'is for partners, this is a direct merchant');
+  if (body.sub_mchid !== undefined)
+    throw paramError('/sub_mchid', body.sub_mchid, 'is for partners, this is a direct merchant');
   const outRefundNo = text(body, '/out_refund_no', 64, REFUND_NO);
   if (outRefundNo === undefined) throw missing('/out_refund_no');
   const transactionId = text(body, '/transaction_id', 32, /^[0-9A-Za-z]+$/);
@@ -93,7 +103,8 @@ export function notifyUrlFault(value: string): string | undefined {
     // Not a URL at all: said below in the platform's way, like every other fault of this member.
     return 'must be an absolute URL';
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopbackUrl(url))) return 'must be https (http on the loopback interface only)';
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopbackUrl(url)))
+    return 'must be https (http on the loopback interface only)';
   if (value.includes('?')) return 'must not carry a query';
   if (value.includes('#')) return 'must not carry a fragment';
   return undefined;
@@ -118,7 +129,8 @@ function text(members: Members, pointer: string, maxLength: number, pattern?: Re
   const length = [...value].length;
   if (length === 0 || length > maxLength) throw paramError(pointer, value, `must have 1 to ${maxLength} characters`);
   if (pattern && !pattern.test(value)) throw paramError(pointer, value, `must match ${pattern.source}`);
-  if (/[\u{10000}-\u{10ffff}]/u.test(value)) throw paramError(pointer, value, 'must not contain characters of four bytes');
+  if (/[\u{10000}-\u{10ffff}]/u.test(value))
+    throw paramError(pointer, value, 'must not contain characters of four bytes');
   return value;
 }
 
@@ -144,7 +156,8 @@ function checkFunding(from: unknown, refund: number): void {
   let sum = 0;
   for (const [index, part] of from.entries()) {
     if (!isObject(part)) throw paramError(`/amount/from/${index}`, part, 'must be an object');
-    if (oneOf(part, `/amount/from/${index}/account`, ['AVAILABLE', 'UNAVAILABLE']) === undefined) throw missing(`/amount/from/${index}/account`);
+    if (oneOf(part, `/amount/from/${index}/account`, ['AVAILABLE', 'UNAVAILABLE']) === undefined)
+      throw missing(`/amount/from/${index}/account`);
     sum += fen(part, `/amount/from/${index}/amount`, 1);
   }
   if (from.length > 0 && sum !== refund) throw paramError('/amount/from', sum, 'must add up to /amount/refund');
@@ -169,7 +182,11 @@ function checkGoods(goods: unknown): void {
 function checkWrittenIntegers(content: string): void {
   for (const [, name, written] of content.matchAll(/"([a-z_]+)"\s*:\s*(-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)/g)) {
     if (name === undefined || written === undefined || !/[.eE]/.test(written)) continue;
-    throw paramError(name === 'refund' || name === 'total' ? `/amount/${name}` : `/${name}`, written, 'must be an integer');
+    throw paramError(
+      name === 'refund' || name === 'total' ? `/amount/${name}` : `/${name}`,
+      written,
+      'must be an integer',
+    );
   }
 }
 

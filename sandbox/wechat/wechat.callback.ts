@@ -7,7 +7,9 @@ import { randomAlphanumerics, type WechatKeys } from './wechat.keys.js';
 import { beijingTime, receivedAccount, wechatStatus, type WechatStatus } from './wechat.refund.js';
 
 /** 15s, 15s, 30s, 3m, 10m, 20m, 30m ×3, 60m, 3h ×3, 6h ×2: about a day. */
-const RETRY_AFTER_SECONDS = [15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600];
+const RETRY_AFTER_SECONDS = [
+  15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600,
+];
 const STALE_SECONDS = 6 * 60;
 const TAG_BYTES = 16;
 const ASSOCIATED_DATA = 'refund';
@@ -31,7 +33,12 @@ export class WechatCallbacks implements CallbackFormat {
     return status !== 'processing' && status !== 'notFound';
   }
 
-  compose(record: RefundRecord, status: RefundStatus, atMs: number, options: { wrongAmount: boolean }): ComposedCallback {
+  compose(
+    record: RefundRecord,
+    status: RefundStatus,
+    atMs: number,
+    options: { wrongAmount: boolean },
+  ): ComposedCallback {
     if (status === 'notFound') throw new Error('a gateway cannot tell of a refund that it does not have');
     const word = wechatStatus(status);
     const payment = this.state.book.payment(record.outTradeNo);
@@ -45,7 +52,12 @@ export class WechatCallbacks implements CallbackFormat {
       refund_status: word,
       ...(word === 'SUCCESS' ? { success_time: beijingTime(atMs) } : {}),
       user_received_account: receivedAccount(record, word),
-      amount: { total, refund: record.amount + (options.wrongAmount ? 1 : 0), payer_total: total, payer_refund: record.amount },
+      amount: {
+        total,
+        refund: record.amount + (options.wrongAmount ? 1 : 0),
+        payer_total: total,
+        payer_refund: record.amount,
+      },
     });
     const nonce = randomAlphanumerics(12);
     const id = randomUUID();

@@ -18,7 +18,9 @@ export function replyMessage(timestamp: string, nonce: string, body: string): Bu
  */
 export function signMessage(message: Buffer, privateKey: KeyObject): Promise<string> {
   return new Promise((resolve, reject) => {
-    sign('sha256', message, privateKey, (error, signature) => (error ? reject(error) : resolve(signature.toString('base64'))));
+    sign('sha256', message, privateKey, (error, signature) =>
+      error ? reject(error) : resolve(signature.toString('base64')),
+    );
   });
 }
 
@@ -44,7 +46,10 @@ export function encryptResource(plaintext: string, apiV3Key: string, nonce: stri
 /** Decrypts a sensitive field (RSAES-OAEP with SHA-1, base64); undefined when it was not encrypted for this key. */
 export function decryptField(ciphertext: string, privateKey: KeyObject): string | undefined {
   try {
-    return privateDecrypt({ key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' }, Buffer.from(ciphertext, 'base64')).toString('utf8');
+    return privateDecrypt(
+      { key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+      Buffer.from(ciphertext, 'base64'),
+    ).toString('utf8');
   } catch {
     // Not our ciphertext: the caller answers PARAM_ERROR, as the platform does.
     return undefined;

@@ -12,13 +12,25 @@ export class WechatRefusal extends Error {
   }
 
   body(): Record<string, unknown> {
-    return this.detail ? { code: this.code, detail: this.detail, message: this.message } : { code: this.code, message: this.message };
+    return this.detail
+      ? { code: this.code, detail: this.detail, message: this.message }
+      : { code: this.code, message: this.message };
   }
 }
 
 /** 400 PARAM_ERROR naming the field by JSON pointer (body) or name (url). */
-export function paramError(field: string, value: unknown, issue: string, location: 'body' | 'url' | 'header' = 'body'): WechatRefusal {
-  return new WechatRefusal(400, 'PARAM_ERROR', '参数错误', { field, issue, location, value: value === undefined ? null : value });
+export function paramError(
+  field: string,
+  value: unknown,
+  issue: string,
+  location: 'body' | 'url' | 'header' = 'body',
+): WechatRefusal {
+  return new WechatRefusal(400, 'PARAM_ERROR', '参数错误', {
+    field,
+    issue,
+    location,
+    value: value === undefined ? null : value,
+  });
 }
 
 /** 400 INVALID_REQUEST: well-formed, but not possible for this order. */

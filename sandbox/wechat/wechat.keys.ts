@@ -51,6 +51,9 @@ export function randomAlphanumerics(length: number): string {
 
 /** Real ids are `PUB_KEY_ID_01`, the merchant's number, and digits; ours take theirs from the key. */
 function publicKeyId(pair: RsaPair): string {
-  const digits = BigInt(`0x${keyFingerprint(pair.publicKey)}`).toString().slice(0, 22).padStart(22, '0');
+  const digits = BigInt(`0x${keyFingerprint(pair.publicKey)}`)
+    .toString()
+    .slice(0, 22)
+    .padStart(22, '0');
   return `PUB_KEY_ID_01${MCH_ID}${digits}`;
 }

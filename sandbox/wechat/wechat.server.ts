@@ -7,7 +7,14 @@ import { FaultPlan, type Fault, type Operation } from '../faults.js';
 import { DEFAULT_SETTINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from '../gateway.js';
 import { BodyTooLarge, cutConnection, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
-import { BookFull, RefundBook, statusAndSince, statusAt, type PaymentRecord, type RefundRecord } from '../refund-book.js';
+import {
+  BookFull,
+  RefundBook,
+  statusAndSince,
+  statusAt,
+  type PaymentRecord,
+  type RefundRecord,
+} from '../refund-book.js';
 import { Meter } from '../stats.js';
 import { RequestVerifier, SCHEME } from './wechat.auth.js';
 import { isRefundNo, parseAbnormal, parseCreate, type AbnormalBody, type CreateBody } from './wechat.body.js';
@@ -120,7 +127,11 @@ export class WechatSimulator implements GatewaySimulator {
   async prepare(record: RefundRecord): Promise<void> {
     const { presign } = this.state.settings;
     if (presign === 'off' || statusAt(record, this.state.now()) === 'notFound') return;
-    await this.signatureOf(JSON.stringify(this.view(record, null)), presign === 'publicKey' ? this.keys.publicKey : this.keys.certificate, record);
+    await this.signatureOf(
+      JSON.stringify(this.view(record, null)),
+      presign === 'publicKey' ? this.keys.publicKey : this.keys.certificate,
+      record,
+    );
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -134,7 +145,14 @@ export class WechatSimulator implements GatewaySimulator {
       response.writeHead(route.status, { 'Content-Length': 0, 'Request-ID': requestId() }).end();
       return;
     }
-    const call: Call = { request, response, target, replyKey: this.keys.certificate, authenticated: false, release: () => undefined };
+    const call: Call = {
+      request,
+      response,
+      target,
+      replyKey: this.keys.certificate,
+      authenticated: false,
+      release: () => undefined,
+    };
     let outcome: Outcome;
     try {
       const body = await readBody(request, MAX_BODY_BYTES);
@@ -167,7 +185,13 @@ export class WechatSimulator implements GatewaySimulator {
     }
   }
 
-  private async perform(call: Call, operation: Operation, segment: string, body: Buffer, inSecond: number): Promise<Outcome> {
+  private async perform(
+    call: Call,
+    operation: Operation,
+    segment: string,
+    body: Buffer,
+    inSecond: number,
+  ): Promise<Outcome> {
     const { book, faults, meter, now, settings } = this.state;
     let record: RefundRecord;
     let act: (fault: Fault | null) => Record<string, unknown>;
@@ -269,7 +293,8 @@ export class WechatSimulator implements GatewaySimulator {
     if (heldAmount >= body.total) throw invalidRequest('订单已全额退款');
     if (heldAmount + body.refund > body.total) throw invalidRequest('申请退款金额大于订单剩余可退金额，请核实后再试');
     if (count >= MAX_REFUNDS_OF_ORDER) throw invalidRequest(`一笔订单最多支持${MAX_REFUNDS_OF_ORDER}次部分退款`);
-    if (!payment.declared) book.declarePayment({ outTradeNo: payment.outTradeNo, amount: body.total, currency: body.currency });
+    if (!payment.declared)
+      book.declarePayment({ outTradeNo: payment.outTradeNo, amount: body.total, currency: body.currency });
     book.create(
       record,
       {
@@ -294,9 +319,12 @@ export class WechatSimulator implements GatewaySimulator {
     }
     // Registered through the control API, which says less than a create: compare what both know, then keep the rest.
     const payment = this.state.book.payment(record.outTradeNo);
-    const samePayment = (body.outTradeNo ?? record.outTradeNo) === record.outTradeNo && (body.transactionId ?? payment?.transactionId) === payment?.transactionId;
+    const samePayment =
+      (body.outTradeNo ?? record.outTradeNo) === record.outTradeNo &&
+      (body.transactionId ?? payment?.transactionId) === payment?.transactionId;
     const sameTotal = payment?.declared !== true || payment.amount === body.total;
-    if (!samePayment || !sameTotal || record.amount !== body.refund || record.currency !== body.currency) throw differs();
+    if (!samePayment || !sameTotal || record.amount !== body.refund || record.currency !== body.currency)
+      throw differs();
     record.content = body.content;
     if (record.notifyUrl === null && body.notifyUrl !== undefined) {
       record.notifyUrl = body.notifyUrl;
@@ -308,12 +336,16 @@ export class WechatSimulator implements GatewaySimulator {
     const nowMs = this.state.now();
     if (body.outRefundNo !== record.outRefundNo) throw invalidRequest('您的请求参数与退款单信息不一致');
     if (statusAt(record, nowMs) !== 'abnormal') throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
-    for (const [pointer, ciphertext] of Object.entries({ '/bank_account': body.bankAccount, '/real_name': body.realName })) {
+    for (const [pointer, ciphertext] of Object.entries({
+      '/bank_account': body.bankAccount,
+      '/real_name': body.realName,
+    })) {
       if (ciphertext === undefined) continue;
       if (call.request.headers['wechatpay-serial'] === undefined) {
         throw new WechatRefusal(400, 'PARAM_ERROR', 'HTTP header缺少微信支付平台证书序列号(Wechatpay-Serial)');
       }
-      if (decryptField(ciphertext, call.replyKey.pair.privateKey) === undefined) throw paramError(pointer, null, 'cannot be decrypted with the key that Wechatpay-Serial names');
+      if (decryptField(ciphertext, call.replyKey.pair.privateKey) === undefined)
+        throw paramError(pointer, null, 'cannot be decrypted with the key that Wechatpay-Serial names');
     }
     record.redirected = true;
     record.override = null;
@@ -334,7 +366,12 @@ export class WechatSimulator implements GatewaySimulator {
     if (!settings.autoPayments) throw new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', '订单不存在');
     const outTradeNo = body.outTradeNo ?? body.transactionId;
     if (outTradeNo === undefined) throw paramError('/out_trade_no', null, 'is missing');
-    return book.declarePayment({ outTradeNo, amount: body.total, currency: body.currency, transactionId: body.transactionId });
+    return book.declarePayment({
+      outTradeNo,
+      amount: body.total,
+      currency: body.currency,
+      transactionId: body.transactionId,
+    });
   }
 
   private view(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
@@ -381,7 +418,11 @@ export class WechatSimulator implements GatewaySimulator {
     response.end(body);
   }
 
-  private async signatureOf(text: string, key: PlatformKey, about: RefundRecord | null): Promise<Readonly<Record<string, string>>> {
+  private async signatureOf(
+    text: string,
+    key: PlatformKey,
+    about: RefundRecord | null,
+  ): Promise<Readonly<Record<string, string>>> {
     const nowMs = this.state.now();
     const keeps = about !== null && this.state.settings.presign !== 'off';
     const kept = keeps ? this.presigned.get(about) : undefined;
@@ -407,11 +448,13 @@ export class WechatSimulator implements GatewaySimulator {
 }
 
 function routeOf(method: string, path: string): Route {
-  if (path === REFUNDS_PATH) return method === 'POST' ? { operation: 'create', segment: '' } : { operation: null, status: 405 };
+  if (path === REFUNDS_PATH)
+    return method === 'POST' ? { operation: 'create', segment: '' } : { operation: null, status: 405 };
   if (!path.startsWith(`${REFUNDS_PATH}/`)) return { operation: null, status: 404 };
   const [segment = '', action, ...more] = path.slice(REFUNDS_PATH.length + 1).split('/');
   if (segment === '' || more.length > 0) return { operation: null, status: 404 };
-  if (action === undefined) return method === 'GET' ? { operation: 'query', segment } : { operation: null, status: 405 };
+  if (action === undefined)
+    return method === 'GET' ? { operation: 'query', segment } : { operation: null, status: 405 };
   if (action !== 'apply-abnormal-refund') return { operation: null, status: 404 };
   return method === 'POST' ? { operation: 'redrive', segment } : { operation: null, status: 405 };
 }
@@ -424,7 +467,8 @@ function refundNoIn(segment: string): string {
     // A stray % in the path: the answer below names the member.
     throw paramError('out_refund_no', segment, 'is not percent-encoded text', 'url');
   }
-  if (!isRefundNo(outRefundNo)) throw paramError('out_refund_no', outRefundNo, 'must have 1 to 64 of digits, letters, _ - | * @', 'url');
+  if (!isRefundNo(outRefundNo))
+    throw paramError('out_refund_no', outRefundNo, 'must have 1 to 64 of digits, letters, _ - | * @', 'url');
   return outRefundNo;
 }
 

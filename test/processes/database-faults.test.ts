@@ -115,13 +115,20 @@ describe.runIf(hasServerBinaries())('under load', () => {
   }
 
   async function expectTruth(): Promise<void> {
-    const rows = await cluster.sql<{ gatewayRequestNo: string; status: string }>('SELECT gatewayRequestNo, status FROM refund');
+    const rows = await cluster.sql<{ gatewayRequestNo: string; status: string }>(
+      'SELECT gatewayRequestNo, status FROM refund',
+    );
     const { items, total } = await cluster.control<{ items: { outRefundNo: string; status: string }[]; total: number }>(
       '/control/refunds?limit=1000',
     );
     expect(total).toBe(items.length);
     const truth = new Map(items.map(({ outRefundNo, status }) => [outRefundNo, status]));
-    const wanted: Record<string, string> = { success: 'success', closed: 'fail', failed: 'fail', processing: 'progress' };
+    const wanted: Record<string, string> = {
+      success: 'success',
+      closed: 'fail',
+      failed: 'fail',
+      processing: 'progress',
+    };
     const wrong = rows.filter(({ gatewayRequestNo, status }) => wanted[truth.get(gatewayRequestNo) ?? ''] !== status);
     expect(wrong).toEqual([]);
   }
@@ -130,7 +137,12 @@ describe.runIf(hasServerBinaries())('under load', () => {
     const numbers = Array.from({ length: 200 }, (_, index) => `LOAD-${index}`);
     await cluster.seed(numbers.map((businessNo) => ({ businessNo, amount: 100_000, refunds: [] })));
     for (const outTradeNo of numbers)
-      await cluster.control('/control/payments', { channel: 'wechat_pay', outTradeNo, amount: 100_000, currency: 'CNY' });
+      await cluster.control('/control/payments', {
+        channel: 'wechat_pay',
+        outTradeNo,
+        amount: 100_000,
+        currency: 'CNY',
+      });
   }
 
   it('MariaDB is killed and started again, twice: nothing is lost or done twice, nobody hangs, no process restarts', async () => {
@@ -194,7 +206,9 @@ describe.runIf(hasServerBinaries())('under load', () => {
       await cluster.kill(victim);
       void cluster.add(role).catch((error: unknown) => failures.push(error));
     }
-    await until('as many run as before', async () => cluster.apis.length === 2 && cluster.workers.length === 3, { withinMs: 30_000 });
+    await until('as many run as before', async () => cluster.apis.length === 2 && cluster.workers.length === 3, {
+      withinMs: 30_000,
+    });
     await sleep(500);
     await running.stop();
 
@@ -202,7 +216,9 @@ describe.runIf(hasServerBinaries())('under load', () => {
     const codes = tally(running.sent);
     report('killed', { seed: SEED, kills: KILLS, ofApis: apis, codes, settledAfterMs });
     expect(failures).toEqual([]);
-    expect(Object.keys(codes).filter((code) => !['0', '10001', '10007', '20000', 'unreachable'].includes(code))).toEqual([]);
+    expect(
+      Object.keys(codes).filter((code) => !['0', '10001', '10007', '20000', 'unreachable'].includes(code)),
+    ).toEqual([]);
     await expectTruth();
     await cluster.assertInvariants();
   });

@@ -31,10 +31,14 @@ describe.runIf(hasServerBinaries())('a lease', () => {
       ...{ slowMs, outRefundNo: refundNo },
     });
   const isAsked = (refundNo: string) =>
-    until(`the gateway is being asked about ${refundNo}`, async () => (await cluster.truth(refundNo)).activeCalls === 1, {
-      withinMs: 20_000,
-      everyMs: 10,
-    });
+    until(
+      `the gateway is being asked about ${refundNo}`,
+      async () => (await cluster.truth(refundNo)).activeCalls === 1,
+      {
+        withinMs: 20_000,
+        everyMs: 10,
+      },
+    );
   const statusOf = async (id: string) =>
     (await cluster.sql<{ status: string }>('SELECT status FROM refund WHERE id = ?', [id]))[0]?.status;
   const recordsOf = (id: string) =>
@@ -56,31 +60,43 @@ describe.runIf(hasServerBinaries())('a lease', () => {
   it.each([
     ['the gateway still works on its call', SLOW_MS, 2],
     ['its answer has come and lies unread', 500, 1],
-  ])('of a paused worker runs out: another finishes, and the late result is recorded and not used (%s)', async (_case, slowMs, concurrent) => {
-    const named = names();
-    await makeSlow(named.refundNo, slowMs);
-    if (concurrent > 1) stolenLeases.push(named.refundNo);
-    const first = await cluster.add('worker');
-    // Due at once: the sweep of the only worker takes it.
-    const refund = await cluster.register({ ...named, status: 'success' });
-    await paused(first, refund.refundNo);
-    const pausedAt = performance.now();
+  ])(
+    'of a paused worker runs out: another finishes, and the late result is recorded and not used (%s)',
+    async (_case, slowMs, concurrent) => {
+      const named = names();
+      await makeSlow(named.refundNo, slowMs);
+      if (concurrent > 1) stolenLeases.push(named.refundNo);
+      const first = await cluster.add('worker');
+      // Due at once: the sweep of the only worker takes it.
+      const refund = await cluster.register({ ...named, status: 'success' });
+      await paused(first, refund.refundNo);
+      const pausedAt = performance.now();
 
-    const second = await cluster.add('worker');
-    await until('another worker finishes', async () => (await statusOf(refund.id)) === 'success', { withinMs: 30_000 });
-    const tookMs = Math.round(performance.now() - pausedAt);
-    expect(tookMs).toBeGreaterThan(LEASE_MS / 2);
-    first.resume();
-    await until('the late result is recorded', async () => (await recordsOf(refund.id)).length === 2, { withinMs: 10_000 });
+      const second = await cluster.add('worker');
+      await until('another worker finishes', async () => (await statusOf(refund.id)) === 'success', {
+        withinMs: 30_000,
+      });
+      const tookMs = Math.round(performance.now() - pausedAt);
+      expect(tookMs).toBeGreaterThan(LEASE_MS / 2);
+      first.resume();
+      await until('the late result is recorded', async () => (await recordsOf(refund.id)).length === 2, {
+        withinMs: 10_000,
+      });
 
-    const records = await recordsOf(refund.id);
-    expect(records.map(({ effect }) => effect)).toEqual(['changed', 'superseded']);
-    expect(await repairsOf(refund.id)).toHaveLength(2);
-    expect((await cluster.truth(refund.refundNo)).maxConcurrentQueries).toBe(concurrent);
-    report('lease', { case: _case, takenOverAfterMs: tookMs, lateResult: records[1]?.result, lateError: records[1]?.errorKind });
-    await cluster.assertInvariants({ stolenLeases });
-    await Promise.all([cluster.stop(first), cluster.stop(second)]);
-  });
+      const records = await recordsOf(refund.id);
+      expect(records.map(({ effect }) => effect)).toEqual(['changed', 'superseded']);
+      expect(await repairsOf(refund.id)).toHaveLength(2);
+      expect((await cluster.truth(refund.refundNo)).maxConcurrentQueries).toBe(concurrent);
+      report('lease', {
+        case: _case,
+        takenOverAfterMs: tookMs,
+        lateResult: records[1]?.result,
+        lateError: records[1]?.errorKind,
+      });
+      await cluster.assertInvariants({ stolenLeases });
+      await Promise.all([cluster.stop(first), cluster.stop(second)]);
+    },
+  );
 
   it('of a worker that was killed runs out: its job is run again by another, and who waits gets the answer', async () => {
     const refund = await cluster.register({ ...names(), status: 'processing' });
@@ -106,7 +122,12 @@ describe.runIf(hasServerBinaries())('a lease', () => {
 
   it('of a process that was paused while it sent a refund runs out: one refund at the gateway, one result', async () => {
     const { businessNo } = names();
-    await cluster.control('/control/payments', { channel: 'wechat_pay', outTradeNo: businessNo, amount: 1_000, currency: 'CNY' });
+    await cluster.control('/control/payments', {
+      channel: 'wechat_pay',
+      outTradeNo: businessNo,
+      amount: 1_000,
+      currency: 'CNY',
+    });
     await cluster.admin('POST', '/admin/payments', { businessNo, channel: 'wechat_pay', amount: 1_000 });
     const worker = await cluster.add('worker');
     await cluster.control('/control/faults', {
@@ -123,7 +144,9 @@ describe.runIf(hasServerBinaries())('a lease', () => {
     const [row] = await until(
       'the refund is being sent',
       async () => {
-        const rows = await cluster.sql<{ id: string }>('SELECT id FROM refund WHERE refundNo = ?', [`CREATED-${businessNo}`]);
+        const rows = await cluster.sql<{ id: string }>('SELECT id FROM refund WHERE refundNo = ?', [
+          `CREATED-${businessNo}`,
+        ]);
         return rows.length === 1 && rows;
       },
       { withinMs: 10_000, everyMs: 10 },
@@ -131,7 +154,11 @@ describe.runIf(hasServerBinaries())('a lease', () => {
     const id = row?.id ?? '';
     await until(
       'the gateway has the call',
-      async () => cluster.truth(id).then(({ activeCalls }) => activeCalls === 1, () => false),
+      async () =>
+        cluster.truth(id).then(
+          ({ activeCalls }) => activeCalls === 1,
+          () => false,
+        ),
       { withinMs: 5_000, everyMs: 10 },
     );
     api?.pause();
@@ -143,10 +170,16 @@ describe.runIf(hasServerBinaries())('a lease', () => {
     api?.resume();
 
     expect((await answer).httpStatus).toBe(200);
-    await until('the late answer is recorded', async () => (await recordsOf(id)).some(({ operation }) => operation === 'create'), { withinMs: 10_000 });
+    await until(
+      'the late answer is recorded',
+      async () => (await recordsOf(id)).some(({ operation }) => operation === 'create'),
+      { withinMs: 10_000 },
+    );
     const records = await recordsOf(id);
     expect(records.filter(({ effect }) => effect === 'changed')).toHaveLength(1);
-    expect(records.filter(({ operation }) => operation === 'create').map(({ effect }) => effect)).toEqual(['superseded']);
+    expect(records.filter(({ operation }) => operation === 'create').map(({ effect }) => effect)).toEqual([
+      'superseded',
+    ]);
     expect(await repairsOf(id)).toHaveLength(2);
     const truth = await cluster.truth(id);
     expect(truth).toMatchObject({ refundsAtGateway: 1, creates: 1 });

@@ -90,15 +90,23 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
       async () => (await cluster.sql('SELECT id FROM refund WHERE leaseUntil IS NOT NULL')).length === 0,
       { withinMs: 20_000 },
     );
-    const rows = await cluster.sql<{ refundNo: string; status: string; repairs: number; repairNos: number }>(
+    const rows = await cluster.sql<{ refundNo: string; status: string; repairs: string; repairNos: string }>(
       `SELECT r.refundNo, r.status, COUNT(p.id) AS repairs, COUNT(DISTINCT p.repairNo) AS repairNos
          FROM refund r LEFT JOIN repair_record p ON p.refundId = r.id GROUP BY r.id, r.refundNo, r.status`,
     );
-    const found = new Map(rows.map(({ refundNo, ...row }) => [refundNo, row]));
+    const found = new Map(
+      rows.map((row) => [
+        row.refundNo,
+        { status: row.status, repairs: Number(row.repairs), repairNos: Number(row.repairNos) },
+      ]),
+    );
     refunds.forEach(({ refundNo }, index) => {
       const { status, changes } = outcomeOf(index);
       expect(found.get(refundNo), refundNo).toEqual({ status, repairs: 2 * changes, repairNos: changes });
-      expect(repairNos.get(index)?.size ?? 0, `${refundNo}: every caller reads the same repair number`).toBeLessThanOrEqual(changes);
+      expect(
+        repairNos.get(index)?.size ?? 0,
+        `${refundNo}: every caller reads the same repair number`,
+      ).toBeLessThanOrEqual(changes);
     });
     expect(internalErrors()).toEqual([]);
     await cluster.assertInvariants();
@@ -140,7 +148,13 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
     });
     const tookMs = Math.round(performance.now() - startedAt);
 
-    const rows = await cluster.sql<{ businessNo: string; balance: string; over: string; refunded: string; status: string }>(
+    const rows = await cluster.sql<{
+      businessNo: string;
+      balance: string;
+      over: string;
+      refunded: string;
+      status: string;
+    }>(
       `SELECT businessNo, refundableBalance AS balance, overRefunded AS over, refundedAmount AS refunded, status
          FROM payment WHERE businessNo LIKE 'PAIR-%'`,
     );
@@ -164,6 +178,57 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
     expect(internalErrors()).toEqual([]);
     // The books of 2,000 refunds are longer than one answer of the sandbox; what it counted was looked at above.
     await cluster.control('/control/reset', {});
+    await cluster.assertInvariants();
+  });
+
+  it('are deployed anew under load: who is told to stop finishes what it has begun, and every answer is an envelope', async () => {
+    const refunds = await cluster.seed(
+      Array.from({ length: 100 }, (_, index) => ({
+        businessNo: `DEPLOY-PAYMENT-${index}`,
+        refunds: [{ refundNo: `DEPLOY-${index}`, amount: 100, status: 'success' }],
+      })),
+    );
+    await cluster.control('/control/settings', { channel: 'wechat_pay', latencyMs: 300 });
+    const codes: Record<string, number> = {};
+    const clients = cluster.apis.map((_, index) => cluster.merchant(index));
+    const calls = withLimit(30, refunds, async ({ refundNo }, index) => {
+      const client = clients[index % clients.length];
+      // Nobody listens any more: the merchant's load balancer goes elsewhere.
+      const elsewhere = (error: unknown) => {
+        if (!(error instanceof TypeError)) throw error;
+        codes.elsewhere = (codes.elsewhere ?? 0) + 1;
+        return clients[(index + 1) % clients.length]?.syncRefund({ refundNo });
+      };
+      const answer = await client?.syncRefund({ refundNo }).catch(elsewhere);
+      const key = String(answer?.code);
+      codes[key] = (codes[key] ?? 0) + 1;
+    });
+    await until(
+      'callers wait',
+      async () => (await cluster.sql('SELECT id FROM refund WHERE leaseUntil IS NOT NULL')).length > 5,
+      {
+        withinMs: 20_000,
+        everyMs: 10,
+      },
+    );
+
+    const stopping = [cluster.apis[1], cluster.workers[0], cluster.workers[1]].flatMap((service) => service ?? []);
+    const ends = await Promise.all(stopping.map(({ child }) => child.terminate()));
+    await calls;
+    await cluster.control('/control/settings', { channel: 'wechat_pay', latencyMs: 0 });
+
+    report('deploy', { codes, stoppedAfterMs: ends.map(({ tookMs }) => Math.round(tookMs)) });
+    expect(ends.map(({ code }) => code)).toEqual([0, 0, 0]);
+    // A caller whose process stops is told that the sync goes on without it.
+    expect(Object.keys(codes).filter((code) => !['0', '20000', 'elsewhere'].includes(code))).toEqual([]);
+    await until(
+      'all have ended, without being asked for again',
+      async () =>
+        (await cluster.sql("SELECT id FROM refund WHERE refundNo LIKE 'DEPLOY-%' AND status = 'progress'")).length ===
+        0,
+      { withinMs: 30_000 },
+    );
+    expect(internalErrors()).toEqual([]);
     await cluster.assertInvariants();
   });
 });

@@ -99,43 +99,48 @@ describe.runIf(hasServerBinaries())('Redis', () => {
   it.each([
     ['killed', 'ECONNREFUSED'],
     ['frozen', 'did not answer'],
-  ] as const)('is %s: merchants are told within 3 s, the processes say that they are not ready, and work resumes by itself', async (how, why) => {
-    const known = await refunds(40);
-    expect(await timedSync(known[0]?.refundNo ?? '')).toMatchObject({ code: 0 });
-    if (how === 'killed') await cluster.redis.kill();
-    else cluster.redis.pause();
+  ] as const)(
+    'is %s: merchants are told within 3 s, the processes say that they are not ready, and work resumes by itself',
+    async (how, why) => {
+      const known = await refunds(40);
+      expect(await timedSync(known[0]?.refundNo ?? '')).toMatchObject({ code: 0 });
+      if (how === 'killed') await cluster.redis.kill();
+      else cluster.redis.pause();
 
-    const answers = await withLimit(20, known.slice(1), ({ refundNo }, index) => timedSync(refundNo, index));
-    const slowestMs = Math.max(...answers.map(({ tookMs }) => tookMs));
-    for (const { code, msg } of answers) expect({ code, msg }).toEqual({ code: 20_000, msg: QUEUE_AWAY });
-    expect(slowestMs).toBeLessThan(TOLD_WITHIN_MS + SLACK_MS);
-    const startedAt = performance.now();
-    const [english] = await Promise.all([
-      cluster.merchant().syncRefund({ refundNo: known[1]?.refundNo }, { 'accept-language': 'en' }),
-      ...cluster.services.map(async (service) => {
-        const { httpStatus, body } = await service.ready();
-        expect(httpStatus).toBe(503);
-        expect(body).toMatchObject({ status: 'notReady', checks: { database: 'ok', queue: expect.any(String) } });
-        expect(body.checks.queue).not.toBe('ok');
-        expect((await fetch(`${service.url}/health/live`)).status).toBe(200);
-      }),
-    ]);
-    expect(performance.now() - startedAt).toBeLessThan(TOLD_WITHIN_MS + SLACK_MS);
-    expect(english.msg).toBe('the sync did not succeed: the sync queue is away, the refund will be synced later by itself');
-    expect(await inProgress()).toBe(known.length - 1);
+      const answers = await withLimit(20, known.slice(1), ({ refundNo }, index) => timedSync(refundNo, index));
+      const slowestMs = Math.max(...answers.map(({ tookMs }) => tookMs));
+      for (const { code, msg } of answers) expect({ code, msg }).toEqual({ code: 20_000, msg: QUEUE_AWAY });
+      expect(slowestMs).toBeLessThan(TOLD_WITHIN_MS + SLACK_MS);
+      const startedAt = performance.now();
+      const [english] = await Promise.all([
+        cluster.merchant().syncRefund({ refundNo: known[1]?.refundNo }, { 'accept-language': 'en' }),
+        ...cluster.services.map(async (service) => {
+          const { httpStatus, body } = await service.ready();
+          expect(httpStatus).toBe(503);
+          expect(body).toMatchObject({ status: 'notReady', checks: { database: 'ok', queue: expect.any(String) } });
+          expect(body.checks.queue).not.toBe('ok');
+          expect((await fetch(`${service.url}/health/live`)).status).toBe(200);
+        }),
+      ]);
+      expect(performance.now() - startedAt).toBeLessThan(TOLD_WITHIN_MS + SLACK_MS);
+      expect(english.msg).toBe(
+        'the sync did not succeed: the sync queue is away, the refund will be synced later by itself',
+      );
+      expect(await inProgress()).toBe(known.length - 1);
 
-    if (how === 'killed') await cluster.redis.start();
-    else cluster.redis.resume();
-    const backAt = performance.now();
-    await allReady();
-    const readyAfterMs = Math.round(performance.now() - backAt);
-    // Nobody asks again: those that were refused are synced by themselves.
-    await allEnd(20_000);
-    report(`redis ${how}`, { why, slowestMs, readyAfterMs, allDoneAfterMs: Math.round(performance.now() - backAt) });
-    const [later] = await refunds(1);
-    expect(await timedSync(later?.refundNo ?? '')).toMatchObject({ code: 0 });
-    await cluster.assertInvariants();
-  });
+      if (how === 'killed') await cluster.redis.start();
+      else cluster.redis.resume();
+      const backAt = performance.now();
+      await allReady();
+      const readyAfterMs = Math.round(performance.now() - backAt);
+      // Nobody asks again: those that were refused are synced by themselves.
+      await allEnd(20_000);
+      report(`redis ${how}`, { why, slowestMs, readyAfterMs, allDoneAfterMs: Math.round(performance.now() - backAt) });
+      const [later] = await refunds(1);
+      expect(await timedSync(later?.refundNo ?? '')).toMatchObject({ code: 0 });
+      await cluster.assertInvariants();
+    },
+  );
 
   it('is away while a process is told to stop in the middle of its work, and while one starts: both do what they are told', async () => {
     const [refund] = await refunds(1);

@@ -25,18 +25,30 @@ function open(received: Received): Json {
   const decipher = createDecipheriv('aes-256-gcm', merchant.config.apiV3Key, resource.nonce);
   decipher.setAAD(Buffer.from(resource.associated_data));
   decipher.setAuthTag(bytes.subarray(-16));
-  return JSON.parse(Buffer.concat([decipher.update(bytes.subarray(0, -16)), decipher.final()]).toString('utf8')) as Json;
+  return JSON.parse(
+    Buffer.concat([decipher.update(bytes.subarray(0, -16)), decipher.final()]).toString('utf8'),
+  ) as Json;
 }
 
 async function arrived(count: number): Promise<Received[]> {
-  return [...(await until(() => receiver.received, (received) => received.length >= count))];
+  return [
+    ...(await until(
+      () => receiver.received,
+      (received) => received.length >= count,
+    )),
+  ];
 }
 
 const words = (received: Received[]): unknown[] => received.map((one) => open(one).refund_status);
 
 describe('a notification', () => {
   it('is encrypted, signed and complete when a create’s refund succeeds', async () => {
-    await merchant.settings({ defaultScript: [{ afterMs: 0, status: 'processing' }, { afterMs: 50, status: 'success' }] });
+    await merchant.settings({
+      defaultScript: [
+        { afterMs: 0, status: 'processing' },
+        { afterMs: 50, status: 'success' },
+      ],
+    });
     const created = json(await merchant.create(createBody('R1', { notify_url: receiver.url })));
     const [first] = await arrived(1);
     if (!first) throw new Error('nothing came');
@@ -48,7 +60,12 @@ describe('a notification', () => {
       resource_type: 'encrypt-resource',
       event_type: 'REFUND.SUCCESS',
       summary: '退款成功',
-      resource: { original_type: 'refund', algorithm: 'AEAD_AES_256_GCM', associated_data: 'refund', nonce: expect.stringMatching(/^[0-9A-Za-z]{12}$/) as string },
+      resource: {
+        original_type: 'refund',
+        algorithm: 'AEAD_AES_256_GCM',
+        associated_data: 'refund',
+        nonce: expect.stringMatching(/^[0-9A-Za-z]{12}$/) as string,
+      },
     });
     expect(open(first)).toEqual({
       mchid: merchant.config.mchId,
@@ -61,7 +78,10 @@ describe('a notification', () => {
       user_received_account: '支付用户零钱',
       amount: { total: 888, refund: 100, payer_total: 888, payer_refund: 100 },
     });
-    await until(() => merchant.truth('R1'), ({ callbacksAcknowledged }) => callbacksAcknowledged === 1);
+    await until(
+      () => merchant.truth('R1'),
+      ({ callbacksAcknowledged }) => callbacksAcknowledged === 1,
+    );
     expect(await merchant.truth('R1')).toMatchObject({ status: 'success', callbacksSent: 1 });
   });
 
@@ -79,12 +99,16 @@ describe('a notification', () => {
   });
 
   it('comes once per change of status, never before the query says the same', async () => {
-    await merchant.register('R1', [
-      { afterMs: 0, status: 'processing' },
-      { afterMs: 50, status: 'abnormal' },
-      { afterMs: 100, status: 'abnormal' },
-      { afterMs: 150, status: 'success' },
-    ], { notifyUrl: receiver.url });
+    await merchant.register(
+      'R1',
+      [
+        { afterMs: 0, status: 'processing' },
+        { afterMs: 50, status: 'abnormal' },
+        { afterMs: 100, status: 'abnormal' },
+        { afterMs: 150, status: 'success' },
+      ],
+      { notifyUrl: receiver.url },
+    );
     await arrived(1);
     expect(json(await merchant.query('R1')).status).not.toBe('PROCESSING');
     await arrived(2);
@@ -97,10 +121,14 @@ describe('a notification', () => {
 
   it('uses the key that the create asked for, or the one that the settings name', async () => {
     await merchant.settings({ defaultScript: [{ afterMs: 0, status: 'success' }] });
-    await merchant.create(createBody('R1', { notify_url: receiver.url }), { headers: { 'Wechatpay-Serial': merchant.config.publicKeyId } });
+    await merchant.create(createBody('R1', { notify_url: receiver.url }), {
+      headers: { 'Wechatpay-Serial': merchant.config.publicKeyId },
+    });
     await arrived(1);
     await merchant.settings({ callbackKey: 'certificate' });
-    await merchant.create(createBody('R2', { notify_url: receiver.url }), { headers: { 'Wechatpay-Serial': merchant.config.publicKeyId } });
+    await merchant.create(createBody('R2', { notify_url: receiver.url }), {
+      headers: { 'Wechatpay-Serial': merchant.config.publicKeyId },
+    });
     const [first, second] = await arrived(2);
     expect(first?.headers['wechatpay-serial']).toBe(merchant.config.publicKeyId);
     expect(Object.keys(merchant.config.platformCertificates)).toContain(second?.headers['wechatpay-serial']);
@@ -110,13 +138,28 @@ describe('a notification', () => {
   it('goes to loopback only: elsewhere it is counted as skipped', async () => {
     await merchant.settings({ defaultScript: [{ afterMs: 0, status: 'success' }] });
     await merchant.create(createBody('R1', { notify_url: 'https://merchant.example/n' }));
-    await until(() => merchant.truth('R1'), ({ callbacksSkipped }) => callbacksSkipped === 1);
+    await until(
+      () => merchant.truth('R1'),
+      ({ callbacksSkipped }) => callbacksSkipped === 1,
+    );
     expect((await merchant.truth('R1')).callbacksSent).toBe(0);
     const refused = await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1' });
     expect(refused.status).toBe(400);
-    for (const notifyUrl of ['http://10.0.0.1/n', 'http://localhost.evil.example/n', 'http://0.0.0.0/n', 'file:///etc/passwd', 'http://127.0.0.1/n?x=1']) {
+    for (const notifyUrl of [
+      'http://10.0.0.1/n',
+      'http://localhost.evil.example/n',
+      'http://0.0.0.0/n',
+      'file:///etc/passwd',
+      'http://127.0.0.1/n?x=1',
+    ]) {
       const { status, json: answer } = await merchant.control('POST', '/refunds', {
-        channel: 'wechat_pay', outRefundNo: 'R2', outTradeNo: 'TRADE-2', amount: 1, currency: 'CNY', script: [{ afterMs: 0, status: 'success' }], notifyUrl,
+        channel: 'wechat_pay',
+        outRefundNo: 'R2',
+        outTradeNo: 'TRADE-2',
+        amount: 1,
+        currency: 'CNY',
+        script: [{ afterMs: 0, status: 'success' }],
+        notifyUrl,
       });
       expect([status, String(answer.error).split(':')[0]]).toEqual([400, 'notifyUrl']);
     }
@@ -136,7 +179,10 @@ describe('until it is acknowledged', () => {
     receiver.answers = [500, 404, 302, 204];
     await merchant.register('R1', 'success', { notifyUrl: receiver.url });
     const received = await arrived(4);
-    await until(() => merchant.truth('R1'), ({ callbacksAcknowledged }) => callbacksAcknowledged === 1);
+    await until(
+      () => merchant.truth('R1'),
+      ({ callbacksAcknowledged }) => callbacksAcknowledged === 1,
+    );
     await pause(100);
     expect(receiver.received.length).toBe(4);
     expect(new Set(received.map(({ body }) => body)).size).toBe(1);
@@ -153,7 +199,10 @@ describe('until it is acknowledged', () => {
     await merchant.settings({ callbackTimeScale: 0, callbackTimeoutMs: 25 });
     receiver.answers = ['silence'];
     await merchant.register('R1', 'success', { notifyUrl: receiver.url });
-    await until(() => merchant.truth('R1'), ({ callbacksSent }) => callbacksSent === 16);
+    await until(
+      () => merchant.truth('R1'),
+      ({ callbacksSent }) => callbacksSent === 16,
+    );
     await pause(80);
     expect(await merchant.truth('R1')).toMatchObject({ callbacksSent: 16, callbacksAcknowledged: 0 });
   });
@@ -174,7 +223,10 @@ describe('callbacks that go wrong', () => {
   it('dropCallback: nothing comes', async () => {
     await merchant.fault('dropCallback', { count: 1 });
     await merchant.register('R1', 'success', { notifyUrl: receiver.url });
-    await until(() => merchant.truth('R1'), ({ callbacksDropped }) => callbacksDropped === 1);
+    await until(
+      () => merchant.truth('R1'),
+      ({ callbacksDropped }) => callbacksDropped === 1,
+    );
     await pause(40);
     expect(receiver.received.length).toBe(0);
   });
@@ -196,7 +248,14 @@ describe('callbacks that go wrong', () => {
 
   it('reorderCallbacks: the older news comes after the newer', async () => {
     await merchant.fault('reorderCallbacks', { delayMs: 1000 });
-    await merchant.register('R1', [{ afterMs: 0, status: 'abnormal' }, { afterMs: 60, status: 'success' }], { notifyUrl: receiver.url });
+    await merchant.register(
+      'R1',
+      [
+        { afterMs: 0, status: 'abnormal' },
+        { afterMs: 60, status: 'success' },
+      ],
+      { notifyUrl: receiver.url },
+    );
     expect(words(await arrived(2))).toEqual(['SUCCESS', 'ABNORMAL']);
   });
 
@@ -232,26 +291,54 @@ describe('POST /control/callbacks', () => {
   it('sends one now and answers what the receiver said', async () => {
     await merchant.register('R1', 'success');
     receiver.answers = [204];
-    const { status, json: answer } = await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1', notifyUrl: receiver.url });
+    const { status, json: answer } = await merchant.control('POST', '/callbacks', {
+      channel: 'wechat_pay',
+      outRefundNo: 'R1',
+      notifyUrl: receiver.url,
+    });
     expect(status).toBe(200);
     expect(answer).toMatchObject({ status: 204, body: '', acknowledged: true, eventType: 'REFUND.SUCCESS' });
   });
 
   it('can tell what is not true, and reports a receiver that is not there', async () => {
     await merchant.register('R1', 'processing', { notifyUrl: receiver.url });
-    expect((await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1' })).status).toBe(400);
+    expect((await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1' })).status).toBe(
+      400,
+    );
     await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1', status: 'success' });
     expect(words(receiver.received)).toEqual(['SUCCESS']);
-    const nobody = await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1', status: 'success', notifyUrl: 'http://127.0.0.1:9/n' });
-    expect(nobody.json).toMatchObject({ status: null, acknowledged: false, error: expect.stringContaining('ECONNREFUSED') as string });
+    const nobody = await merchant.control('POST', '/callbacks', {
+      channel: 'wechat_pay',
+      outRefundNo: 'R1',
+      status: 'success',
+      notifyUrl: 'http://127.0.0.1:9/n',
+    });
+    expect(nobody.json).toMatchObject({
+      status: null,
+      acknowledged: false,
+      error: expect.stringContaining('ECONNREFUSED') as string,
+    });
   });
 
   const tamperings: [string, (received: Received) => boolean][] = [
     ['signature', (received) => !merchant.verifies(received)],
     ['nonce', (received) => !merchant.verifies(received)],
-    ['serial', (received) => !Object.keys(merchant.config.platformCertificates).includes(String(received.headers['wechatpay-serial']))],
-    ['probe', (received) => String(received.headers['wechatpay-signature']).startsWith('WECHATPAY/SIGNTEST/') && !merchant.verifies(received)],
-    ['timestamp', (received) => merchant.verifies(received) && Date.now() / 1000 - Number(received.headers['wechatpay-timestamp']) > 301],
+    [
+      'serial',
+      (received) =>
+        !Object.keys(merchant.config.platformCertificates).includes(String(received.headers['wechatpay-serial'])),
+    ],
+    [
+      'probe',
+      (received) =>
+        String(received.headers['wechatpay-signature']).startsWith('WECHATPAY/SIGNTEST/') &&
+        !merchant.verifies(received),
+    ],
+    [
+      'timestamp',
+      (received) =>
+        merchant.verifies(received) && Date.now() / 1000 - Number(received.headers['wechatpay-timestamp']) > 301,
+    ],
     ['ciphertext', (received) => merchant.verifies(received) && fails(() => open(received))],
     ['tag', (received) => merchant.verifies(received) && fails(() => open(received))],
     ['truncated', (received) => merchant.verifies(received) && fails(() => json(received))],
@@ -260,7 +347,12 @@ describe('POST /control/callbacks', () => {
   it.each(tamperings)('tamper %s is wrong in just that way', async (tamper, isWrong) => {
     await merchant.register('R1', 'success');
     receiver.answers = [401];
-    const { json: answer } = await merchant.control('POST', '/callbacks', { channel: 'wechat_pay', outRefundNo: 'R1', notifyUrl: receiver.url, tamper });
+    const { json: answer } = await merchant.control('POST', '/callbacks', {
+      channel: 'wechat_pay',
+      outRefundNo: 'R1',
+      notifyUrl: receiver.url,
+      tamper,
+    });
     expect(answer).toMatchObject({ status: 401, body: '{"code":"X"}', acknowledged: false });
     const [received] = receiver.received;
     expect(received && isWrong(received)).toBe(true);

@@ -6,7 +6,14 @@ import { createSandbox } from '../../sandbox/server.js';
 import { createBody, json, Merchant, send, type Config, type Json } from './support.js';
 
 let merchant: Merchant;
-const R1 = { channel: 'wechat_pay', outRefundNo: 'R1', outTradeNo: 'TRADE-1', amount: 100, currency: 'CNY', script: [{ afterMs: 0, status: 'success' }] };
+const R1 = {
+  channel: 'wechat_pay',
+  outRefundNo: 'R1',
+  outTradeNo: 'TRADE-1',
+  amount: 100,
+  currency: 'CNY',
+  script: [{ afterMs: 0, status: 'success' }],
+};
 
 beforeAll(async () => {
   merchant = await Merchant.start();
@@ -32,7 +39,15 @@ describe('bad input is 400 and names the field', () => {
     ['script', { script: 'success' }],
     ['script[0].status', { script: [{ afterMs: 0, status: 'done' }] }],
     ['script[0].afterMs', { script: [{ afterMs: -1, status: 'success' }] }],
-    ['script[1].afterMs', { script: [{ afterMs: 100, status: 'processing' }, { afterMs: 50, status: 'success' }] }],
+    [
+      'script[1].afterMs',
+      {
+        script: [
+          { afterMs: 100, status: 'processing' },
+          { afterMs: 50, status: 'success' },
+        ],
+      },
+    ],
     ['script[0].after', { script: [{ afterMs: 0, status: 'success', after: 1 }] }],
     ['paymentAmount', { paymentAmount: 99 }],
     ['awaitCreate', { awaitCreate: 'yes' }],
@@ -90,7 +105,15 @@ describe('what can be seen', () => {
     await merchant.create(createBody('R2'));
     await merchant.query('R1', { authorization: null });
     const { json: stats } = await merchant.control('GET', '/stats');
-    expect(stats).toMatchObject({ requests: 3, queries: 1, creates: 1, refusedSignatures: 1, rateLimited: 0, refunds: 2, channels: { wechat_pay: { requests: 3 } } });
+    expect(stats).toMatchObject({
+      requests: 3,
+      queries: 1,
+      creates: 1,
+      refusedSignatures: 1,
+      rateLimited: 0,
+      refunds: 2,
+      channels: { wechat_pay: { requests: 3 } },
+    });
     expect(stats.requestsPerSecondPeak).toBeGreaterThanOrEqual(1);
   });
 
@@ -110,10 +133,18 @@ describe('what can be seen', () => {
     await merchant.control('POST', '/reset');
     expect((await merchant.control('GET', '/refunds')).json).toEqual({ items: [], total: 0 });
     expect((await merchant.control('GET', '/faults')).json).toEqual({ items: [] });
-    expect((await merchant.control('GET', '/stats')).json).toMatchObject({ requests: 0, queries: 0, refunds: 0, payments: 0, channels: { wechat_pay: { faults: {} } } });
+    expect((await merchant.control('GET', '/stats')).json).toMatchObject({
+      requests: 0,
+      queries: 0,
+      refunds: 0,
+      payments: 0,
+      channels: { wechat_pay: { faults: {} } },
+    });
     expect(merchant.sandbox.accounts()).toEqual(before);
     const settingsOfChannel = async (): Promise<unknown> =>
-      ((await merchant.control('GET', '/settings')).json.items as Json[]).find(({ channel }) => channel === 'wechat_pay');
+      ((await merchant.control('GET', '/settings')).json.items as Json[]).find(
+        ({ channel }) => channel === 'wechat_pay',
+      );
     expect(await settingsOfChannel()).toMatchObject({ latencyMs: 1, autoPayments: true });
     await merchant.control('POST', '/reset', { settings: true });
     expect(await settingsOfChannel()).toMatchObject({ latencyMs: 0 });
@@ -125,12 +156,21 @@ describe('what can be seen', () => {
   it('answers connector settings for the address at which it was asked', async () => {
     const answer = await send(merchant.sandbox.url, 'GET', '/control/accounts', { Host: 'sandbox:9100' }, undefined);
     const [account] = (json(answer) as { items: { channel: string; gateway: string; config: Config }[] }).items;
-    expect([account?.channel, account?.gateway, account?.config.baseUrl]).toEqual(['wechat_pay', 'wechat', 'http://sandbox:9100']);
+    expect([account?.channel, account?.gateway, account?.config.baseUrl]).toEqual([
+      'wechat_pay',
+      'wechat',
+      'http://sandbox:9100',
+    ]);
     expect(account?.config.apiV3Key).toMatch(/^[0-9A-Za-z]{32}$/);
     expect(account?.config.privateKey).toMatch(/^-----BEGIN PRIVATE KEY-----/);
-    expect(Object.values(account?.config.platformCertificates ?? {})).toEqual([expect.stringMatching(/^-----BEGIN PUBLIC KEY-----/)]);
+    expect(Object.values(account?.config.platformCertificates ?? {})).toEqual([
+      expect.stringMatching(/^-----BEGIN PUBLIC KEY-----/),
+    ]);
     expect(merchant.sandbox.accounts()[0]?.config.baseUrl).toBe(merchant.sandbox.url);
-    expect((await merchant.control('GET', '/health')).json).toMatchObject({ status: 'ok', channels: expect.arrayContaining(['wechat_pay']) as string[] });
+    expect((await merchant.control('GET', '/health')).json).toMatchObject({
+      status: 'ok',
+      channels: expect.arrayContaining(['wechat_pay']) as string[],
+    });
   });
 });
 

@@ -33,7 +33,10 @@ describe('answers that go wrong', () => {
     const left = new AbortController();
     const call = merchant.query('R1', { signal: left.signal });
     const gone = expect(call).rejects.toThrow();
-    await until(() => merchant.truth('R1'), ({ activeCalls }) => activeCalls === 1);
+    await until(
+      () => merchant.truth('R1'),
+      ({ activeCalls }) => activeCalls === 1,
+    );
     expect(await merchant.truth('R1')).toMatchObject({ queries: 1 });
     await pause(50);
     expect(await merchant.truth('R1')).toMatchObject({ activeCalls: 1 });
@@ -54,7 +57,12 @@ describe('answers that go wrong', () => {
   it('two queries at once are counted', async () => {
     await merchant.fault('slow', { slowMs: 200 });
     await Promise.all([merchant.query('R1'), merchant.query('R1'), merchant.query('R1')]);
-    expect(await merchant.truth('R1')).toMatchObject({ queries: 3, maxConcurrentQueries: 3, maxConcurrentCalls: 3, activeCalls: 0 });
+    expect(await merchant.truth('R1')).toMatchObject({
+      queries: 3,
+      maxConcurrentQueries: 3,
+      maxConcurrentCalls: 3,
+      activeCalls: 0,
+    });
   });
 
   it('slow: answers after slowMs', async () => {
@@ -127,14 +135,21 @@ describe('creates that go wrong', () => {
     ['http500', '500 SYSTEM_ERROR', 0],
     ['http429', '429 FREQUENCY_LIMITED', 0],
     ['refused', '400 PARAM_ERROR', 0],
-  ])('%s: the client sees %s and the gateway has %i refunds; the same create again succeeds', async (kind, seen, stored) => {
-    await merchant.fault(kind, { operation: 'create', count: 1 });
-    expect(await outcome(merchant.create(createBody('R9')))).toBe(seen);
-    expect(await merchant.truth('R9')).toMatchObject({ creates: 1, refundsAtGateway: stored });
-    expect(await outcome(merchant.query('R9'))).toBe(stored === 1 ? '200 PROCESSING' : '404 RESOURCE_NOT_EXISTS');
-    expect(await outcome(merchant.create(createBody('R9')))).toBe('200 PROCESSING');
-    expect(await merchant.truth('R9')).toMatchObject({ creates: 2, refundsAtGateway: 1, payment: { refunds: 1, refundedAmount: 100 } });
-  });
+  ])(
+    '%s: the client sees %s and the gateway has %i refunds; the same create again succeeds',
+    async (kind, seen, stored) => {
+      await merchant.fault(kind, { operation: 'create', count: 1 });
+      expect(await outcome(merchant.create(createBody('R9')))).toBe(seen);
+      expect(await merchant.truth('R9')).toMatchObject({ creates: 1, refundsAtGateway: stored });
+      expect(await outcome(merchant.query('R9'))).toBe(stored === 1 ? '200 PROCESSING' : '404 RESOURCE_NOT_EXISTS');
+      expect(await outcome(merchant.create(createBody('R9')))).toBe('200 PROCESSING');
+      expect(await merchant.truth('R9')).toMatchObject({
+        creates: 2,
+        refundsAtGateway: 1,
+        payment: { refunds: 1, refundedAmount: 100 },
+      });
+    },
+  );
 
   it('timeout: stored, never answered', async () => {
     await merchant.fault('timeout', { count: 1 });
@@ -207,7 +222,19 @@ describe('the plan', () => {
     await merchant.fault('http500', { count: 2 });
     expect(await pattern(5)).toBe('xx...');
     const { json: list } = await merchant.control('GET', '/faults');
-    expect(list.items).toMatchObject([{ id: expect.any(Number) as number, channel: 'wechat_pay', kind: 'http500', rate: 1, count: 2, seed: 1, operation: 'any', seen: 5, fired: 2 }]);
+    expect(list.items).toMatchObject([
+      {
+        id: expect.any(Number) as number,
+        channel: 'wechat_pay',
+        kind: 'http500',
+        rate: 1,
+        count: 2,
+        seed: 1,
+        operation: 'any',
+        seen: 5,
+        fired: 2,
+      },
+    ]);
     const { json: stats } = await merchant.control('GET', '/stats');
     expect(stats.channels).toMatchObject({ wechat_pay: { faults: { http500: 2 } } });
   });
@@ -239,7 +266,13 @@ describe('limits', () => {
     stoppedAtMs = Math.ceil(Date.now() / 1000) * 1000;
     const seen = [];
     for (let index = 0; index < 5; index += 1) seen.push(await outcome(merchant.create(createBody('R 1'))));
-    expect(seen).toEqual(['400 PARAM_ERROR', '400 PARAM_ERROR', '400 PARAM_ERROR', '429 FREQUENCY_LIMITED', '429 FREQUENCY_LIMITED']);
+    expect(seen).toEqual([
+      '400 PARAM_ERROR',
+      '400 PARAM_ERROR',
+      '400 PARAM_ERROR',
+      '429 FREQUENCY_LIMITED',
+      '429 FREQUENCY_LIMITED',
+    ]);
     expect(await outcome(merchant.create(createBody('R2')))).toBe('200 PROCESSING');
   });
 

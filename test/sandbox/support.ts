@@ -58,7 +58,12 @@ export class Merchant {
   }
 
   create(body: Json | string, overrides: Overrides = {}): Promise<RawAnswer> {
-    return this.call('POST', '/v3/refund/domestic/refunds', typeof body === 'string' ? body : JSON.stringify(body), overrides);
+    return this.call(
+      'POST',
+      '/v3/refund/domestic/refunds',
+      typeof body === 'string' ? body : JSON.stringify(body),
+      overrides,
+    );
   }
 
   async call(method: string, target: string, body: string | undefined, overrides: Overrides = {}): Promise<RawAnswer> {
@@ -89,14 +94,28 @@ export class Merchant {
   }
 
   async control(method: string, path: string, body?: unknown): Promise<{ status: number; json: Json }> {
-    const answer = await send(this.sandbox.url, method, `/control${path}`, {}, body === undefined ? undefined : JSON.stringify(body));
+    const answer = await send(
+      this.sandbox.url,
+      method,
+      `/control${path}`,
+      {},
+      body === undefined ? undefined : JSON.stringify(body),
+    );
     return { status: answer.status, json: JSON.parse(answer.body) as Json };
   }
 
   /** Registers a refund of 100 fen; the script may be given as one status that holds from the start. */
   async register(outRefundNo: string, script: string | Json[], more: Json = {}): Promise<Json> {
     const steps = typeof script === 'string' ? [{ afterMs: 0, status: script }] : script;
-    const answer = await this.control('POST', '/refunds', { channel: 'wechat_pay', outRefundNo, outTradeNo: `TRADE-${outRefundNo}`, amount: 100, currency: 'CNY', script: steps, ...more });
+    const answer = await this.control('POST', '/refunds', {
+      channel: 'wechat_pay',
+      outRefundNo,
+      outTradeNo: `TRADE-${outRefundNo}`,
+      amount: 100,
+      currency: 'CNY',
+      script: steps,
+      ...more,
+    });
     if (answer.status >= 300) throw new Error(`${answer.status} ${JSON.stringify(answer.json)}`);
     return answer.json;
   }
@@ -120,7 +139,12 @@ export class Merchant {
 
 /** A create's body: 100 of 888 fen. */
 export function createBody(outRefundNo: string, more: Json = {}): Json {
-  return { out_trade_no: `TRADE-${outRefundNo}`, out_refund_no: outRefundNo, amount: { refund: 100, total: 888, currency: 'CNY' }, ...more };
+  return {
+    out_trade_no: `TRADE-${outRefundNo}`,
+    out_refund_no: outRefundNo,
+    amount: { refund: 100, total: 888, currency: 'CNY' },
+    ...more,
+  };
 }
 
 export function json(answer: { body: string }): Json {
@@ -136,15 +160,26 @@ export function send(
   signal?: AbortSignal,
 ): Promise<RawAnswer> {
   const { hostname, port } = new URL(baseUrl);
-  const present = Object.fromEntries(Object.entries(headers).filter((entry): entry is [string, string] => entry[1] !== null));
+  const present = Object.fromEntries(
+    Object.entries(headers).filter((entry): entry is [string, string] => entry[1] !== null),
+  );
   if (body !== undefined) present['Content-Length'] = String(Buffer.byteLength(body));
   return new Promise((resolve, reject) => {
-    const outgoing = httpRequest({ hostname, port, method, path: target, headers: present, agent: false, signal }, (incoming) => {
-      const chunks: Buffer[] = [];
-      incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-      incoming.once('end', () => resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body: Buffer.concat(chunks).toString('utf8') }));
-      incoming.once('error', reject);
-    });
+    const outgoing = httpRequest(
+      { hostname, port, method, path: target, headers: present, agent: false, signal },
+      (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.once('end', () =>
+          resolve({
+            status: incoming.statusCode ?? 0,
+            headers: incoming.headers,
+            body: Buffer.concat(chunks).toString('utf8'),
+          }),
+        );
+        incoming.once('error', reject);
+      },
+    );
     outgoing.once('error', reject);
     outgoing.end(body);
   });
@@ -167,7 +202,11 @@ export class Receiver {
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.once('end', () => {
-        this.received.push({ headers: request.headers, body: Buffer.concat(chunks).toString('utf8'), atMs: Date.now() });
+        this.received.push({
+          headers: request.headers,
+          body: Buffer.concat(chunks).toString('utf8'),
+          atMs: Date.now(),
+        });
         const answer = this.answers.length > 1 ? this.answers.shift() : this.answers[0];
         if (answer === 'silence') return;
         response.writeHead(answer ?? 200).end(answer === 204 ? undefined : '{"code":"X"}');
@@ -197,7 +236,11 @@ export class Receiver {
 }
 
 /** Looks again until it is true; fails with the last value after `withinMs`. */
-export async function until<Value>(look: () => Value | Promise<Value>, isThere: (value: Value) => boolean, withinMs = 3000): Promise<Value> {
+export async function until<Value>(
+  look: () => Value | Promise<Value>,
+  isThere: (value: Value) => boolean,
+  withinMs = 3000,
+): Promise<Value> {
   const deadline = Date.now() + withinMs;
   for (;;) {
     const value = await look();

@@ -17,17 +17,49 @@ describe('who may ask', () => {
     { name: 'no Authorization', overrides: { authorization: null }, status: 401, code: 'SIGN_ERROR' },
     { name: 'another scheme', overrides: { scheme: 'WECHATPAY2-SHA256-RSA4096' }, status: 401, code: 'SIGN_ERROR' },
     { name: 'a bearer token', overrides: { authorization: 'Bearer token' }, status: 401, code: 'SIGN_ERROR' },
-    { name: 'four of the five values', overrides: { authorization: 'WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="2",timestamp="1704067200",serial_no="3"' }, status: 401, code: 'SIGN_ERROR' },
-    { name: 'a clock 6 minutes slow', overrides: { timestamp: Math.floor(Date.now() / 1000) - 360 }, status: 401, code: 'SIGN_ERROR' },
-    { name: 'a clock 6 minutes fast', overrides: { timestamp: Math.floor(Date.now() / 1000) + 360 }, status: 401, code: 'SIGN_ERROR' },
+    {
+      name: 'four of the five values',
+      overrides: {
+        authorization: 'WECHATPAY2-SHA256-RSA2048 mchid="1",nonce_str="2",timestamp="1704067200",serial_no="3"',
+      },
+      status: 401,
+      code: 'SIGN_ERROR',
+    },
+    {
+      name: 'a clock 6 minutes slow',
+      overrides: { timestamp: Math.floor(Date.now() / 1000) - 360 },
+      status: 401,
+      code: 'SIGN_ERROR',
+    },
+    {
+      name: 'a clock 6 minutes fast',
+      overrides: { timestamp: Math.floor(Date.now() / 1000) + 360 },
+      status: 401,
+      code: 'SIGN_ERROR',
+    },
     { name: 'an unknown merchant', overrides: { mchid: '1900000999' }, status: 404, code: 'MCH_NOT_EXISTS' },
     { name: 'another certificate', overrides: { serial: 'ABCDEF' }, status: 401, code: 'SIGN_ERROR' },
-    { name: 'a signature over another path', overrides: { signedTarget: '/v3/refund/domestic/refunds/R2' }, status: 401, code: 'SIGN_ERROR' },
+    {
+      name: 'a signature over another path',
+      overrides: { signedTarget: '/v3/refund/domestic/refunds/R2' },
+      status: 401,
+      code: 'SIGN_ERROR',
+    },
     { name: 'a nonce of 33 characters', overrides: { nonce: 'n'.repeat(33) }, status: 401, code: 'SIGN_ERROR' },
     { name: 'no User-Agent', overrides: { headers: { 'User-Agent': null } }, status: 400, code: 'INVALID_REQUEST' },
     { name: 'no Accept', overrides: { headers: { Accept: null } }, status: 400, code: 'INVALID_REQUEST' },
-    { name: 'Accept of something else', overrides: { headers: { Accept: 'text/html' } }, status: 400, code: 'INVALID_REQUEST' },
-    { name: 'a platform serial that does not exist', overrides: { headers: { 'Wechatpay-Serial': 'PUB_KEY_ID_0100' } }, status: 400, code: 'PARAM_ERROR' },
+    {
+      name: 'Accept of something else',
+      overrides: { headers: { Accept: 'text/html' } },
+      status: 400,
+      code: 'INVALID_REQUEST',
+    },
+    {
+      name: 'a platform serial that does not exist',
+      overrides: { headers: { 'Wechatpay-Serial': 'PUB_KEY_ID_0100' } },
+      status: 400,
+      code: 'PARAM_ERROR',
+    },
   ];
 
   it.each(cases)('refuses $name with a signed $status $code', async ({ overrides, status, code }) => {
@@ -42,7 +74,9 @@ describe('who may ask', () => {
     const sent = JSON.stringify(createBody('R-CHANGED'));
     const answer = await merchant.create(sent, { signedBody: sent.replace('100', '200') });
     expect(answer.status).toBe(401);
-    const detail = json(answer).detail as { sign_information: { sign_message_length: number; truncated_sign_message: string; url: string } };
+    const detail = json(answer).detail as {
+      sign_information: { sign_message_length: number; truncated_sign_message: string; url: string };
+    };
     expect(detail.sign_information.url).toBe('/v3/refund/domestic/refunds');
     expect(detail.sign_information.truncated_sign_message.startsWith('POST\n/v3/refund/domestic/refunds\n')).toBe(true);
     expect((await merchant.truth('R-CHANGED')).error).toBe('outRefundNo: was never heard of');
@@ -65,7 +99,9 @@ describe('who may ask', () => {
     expect(decoded.status).toBe(401);
     const withQuery = '/v3/refund/domestic/refunds/A%7Cb*c%40d?sub_mchid=1900000109';
     expect((await merchant.call('GET', withQuery, undefined)).status).toBe(200);
-    expect((await merchant.call('GET', withQuery, undefined, { signedTarget: withQuery.split('?')[0] })).status).toBe(401);
+    expect((await merchant.call('GET', withQuery, undefined, { signedTarget: withQuery.split('?')[0] })).status).toBe(
+      401,
+    );
   });
 
   it('signs errors as told: all, none, or those to authenticated requests', async () => {
@@ -79,7 +115,10 @@ describe('who may ask', () => {
 
   it('answers unknown paths 404 and wrong methods 405, both empty', async () => {
     expect(await merchant.call('GET', '/v3/nothing/here', undefined)).toMatchObject({ status: 404, body: '' });
-    expect(await merchant.call('GET', '/v3/refund/domestic/refunds', undefined)).toMatchObject({ status: 405, body: '' });
+    expect(await merchant.call('GET', '/v3/refund/domestic/refunds', undefined)).toMatchObject({
+      status: 405,
+      body: '',
+    });
   });
 });
 
@@ -107,7 +146,16 @@ describe('what a query answers', () => {
       channel: 'ORIGINAL',
       funds_account: 'AVAILABLE',
       status: wire,
-      amount: { total: 888, refund: 100, payer_total: 888, payer_refund: 100, settlement_refund: 100, settlement_total: 888, discount_refund: 0, currency: 'CNY' },
+      amount: {
+        total: 888,
+        refund: 100,
+        payer_total: 888,
+        payer_refund: 100,
+        settlement_refund: 100,
+        settlement_total: 888,
+        discount_refund: 0,
+        currency: 'CNY',
+      },
     });
     expect(refund.refund_id).toMatch(/^50\d{27}$/);
     expect(refund.transaction_id).toMatch(/^4200\d{24}$/);
@@ -150,7 +198,9 @@ describe('what a query answers', () => {
         seen.push(answer.status === 404 ? 404 : json(answer).status);
       }
       expect(seen).toEqual([404, 'PROCESSING', 'ABNORMAL', 'SUCCESS', 'SUCCESS']);
-      const { create_time: created, success_time: succeeded } = json(await later.query('R1', { timestamp: Math.floor(Date.now() / 1000) + 240 }));
+      const { create_time: created, success_time: succeeded } = json(
+        await later.query('R1', { timestamp: Math.floor(Date.now() / 1000) + 240 }),
+      );
       expect(Date.parse(String(succeeded)) - Date.parse(String(created))).toBe(180_000);
     } finally {
       await later.sandbox.close();
@@ -161,18 +211,39 @@ describe('what a query answers', () => {
     const first = await merchant.register('R1', 'processing');
     await merchant.query('R1');
     const second = await merchant.register('R1', 'closed');
-    expect(second).toMatchObject({ status: 'closed', gatewayRefundNo: first.gatewayRefundNo, queries: 1, refundsAtGateway: 1 });
+    expect(second).toMatchObject({
+      status: 'closed',
+      gatewayRefundNo: first.gatewayRefundNo,
+      queries: 1,
+      refundsAtGateway: 1,
+    });
   });
 });
 
 describe('what a create must say', () => {
   const faults: [string, Json | string, string][] = [
-    ['a text as amount', createBody('R1', { amount: { refund: '100', total: 888, currency: 'CNY' } }), '/amount/refund'],
-    ['a fraction of a fen', createBody('R1', { amount: { refund: 1.5, total: 888, currency: 'CNY' } }), '/amount/refund'],
-    ['100.0 instead of 100', JSON.stringify(createBody('R1')).replace('"refund":100', '"refund":100.0'), '/amount/refund'],
+    [
+      'a text as amount',
+      createBody('R1', { amount: { refund: '100', total: 888, currency: 'CNY' } }),
+      '/amount/refund',
+    ],
+    [
+      'a fraction of a fen',
+      createBody('R1', { amount: { refund: 1.5, total: 888, currency: 'CNY' } }),
+      '/amount/refund',
+    ],
+    [
+      '100.0 instead of 100',
+      JSON.stringify(createBody('R1')).replace('"refund":100', '"refund":100.0'),
+      '/amount/refund',
+    ],
     ['8.88e2 instead of 888', JSON.stringify(createBody('R1')).replace('888', '8.88e2'), '/amount/total'],
     ['nothing to refund', createBody('R1', { amount: { refund: 0, total: 888, currency: 'CNY' } }), '/amount/refund'],
-    ['more than the total', createBody('R1', { amount: { refund: 889, total: 888, currency: 'CNY' } }), '/amount/refund'],
+    [
+      'more than the total',
+      createBody('R1', { amount: { refund: 889, total: 888, currency: 'CNY' } }),
+      '/amount/refund',
+    ],
     ['another currency', createBody('R1', { amount: { refund: 1, total: 888, currency: 'USD' } }), '/amount/currency'],
     ['no currency', createBody('R1', { amount: { refund: 1, total: 888 } }), '/amount/currency'],
     ['no amount', createBody('R1', { amount: undefined }), '/amount'],
@@ -187,15 +258,29 @@ describe('what a create must say', () => {
     ['a notify URL with a query', createBody('R1', { notify_url: 'https://merchant.example/n?a=1' }), '/notify_url'],
     ['a funds account of its own', createBody('R1', { funds_account: 'POCKET' }), '/funds_account'],
     ['a partner field', createBody('R1', { sub_mchid: '1900000109' }), '/sub_mchid'],
-    ['goods without an id', createBody('R1', { goods_detail: [{ unit_price: 1, refund_amount: 1, refund_quantity: 1 }] }), '/goods_detail/0/merchant_goods_id'],
-    ['a funding split that does not add up', createBody('R1', { amount: { refund: 100, total: 888, currency: 'CNY', from: [{ account: 'AVAILABLE', amount: 99 }] } }), '/amount/from'],
+    [
+      'goods without an id',
+      createBody('R1', { goods_detail: [{ unit_price: 1, refund_amount: 1, refund_quantity: 1 }] }),
+      '/goods_detail/0/merchant_goods_id',
+    ],
+    [
+      'a funding split that does not add up',
+      createBody('R1', {
+        amount: { refund: 100, total: 888, currency: 'CNY', from: [{ account: 'AVAILABLE', amount: 99 }] },
+      }),
+      '/amount/from',
+    ],
     ['a list', '[]', '/'],
     ['half a body', '{"out_trade_no":', '/'],
   ];
 
   it.each(faults)('%s → signed 400 PARAM_ERROR that names the field', async (_name, body, field) => {
     const answer = await merchant.create(body);
-    expect([answer.status, json(answer).code, (json(answer).detail as Json).field]).toEqual([400, 'PARAM_ERROR', field]);
+    expect([answer.status, json(answer).code, (json(answer).detail as Json).field]).toEqual([
+      400,
+      'PARAM_ERROR',
+      field,
+    ]);
     expect(merchant.verifies(answer)).toBe(true);
   });
 
@@ -209,8 +294,15 @@ describe('what a create does', () => {
   beforeEach(() => merchant.settings({ defaultScript: [{ afterMs: 0, status: 'processing' }] }));
 
   it('accepts with PROCESSING, then follows the default script', async () => {
-    await merchant.settings({ defaultScript: [{ afterMs: 0, status: 'processing' }, { afterMs: 60, status: 'success' }] });
-    const created = await merchant.create(createBody('R1', { reason: '商品已售完', notify_url: 'https://merchant.example/n' }));
+    await merchant.settings({
+      defaultScript: [
+        { afterMs: 0, status: 'processing' },
+        { afterMs: 60, status: 'success' },
+      ],
+    });
+    const created = await merchant.create(
+      createBody('R1', { reason: '商品已售完', notify_url: 'https://merchant.example/n' }),
+    );
     expect([created.status, json(created).status, merchant.verifies(created)]).toEqual([200, 'PROCESSING', true]);
     await pause(80);
     expect(json(await merchant.query('R1'))).toMatchObject({ status: 'SUCCESS', refund_id: json(created).refund_id });
@@ -218,18 +310,35 @@ describe('what a create does', () => {
 
   it('is idempotent for the same content, whatever the order of members, and refuses other content', async () => {
     const first = await merchant.create(createBody('R1', { reason: 'a' }));
-    const again = await merchant.create({ amount: { currency: 'CNY', total: 888, refund: 100 }, reason: 'a', out_refund_no: 'R1', out_trade_no: 'TRADE-R1' });
+    const again = await merchant.create({
+      amount: { currency: 'CNY', total: 888, refund: 100 },
+      reason: 'a',
+      out_refund_no: 'R1',
+      out_trade_no: 'TRADE-R1',
+    });
     expect(again.status).toBe(200);
     expect(json(again)).toEqual(json(first));
-    for (const other of [createBody('R1', { reason: 'b' }), createBody('R1', { reason: 'a', amount: { refund: 99, total: 888, currency: 'CNY' } })]) {
+    for (const other of [
+      createBody('R1', { reason: 'b' }),
+      createBody('R1', { reason: 'a', amount: { refund: 99, total: 888, currency: 'CNY' } }),
+    ]) {
       const refused = await merchant.create(other);
       expect([refused.status, json(refused).code]).toEqual([400, 'INVALID_REQUEST']);
     }
-    expect(await merchant.truth('R1')).toMatchObject({ creates: 4, refundsAtGateway: 1, payment: { refunds: 1, refundedAmount: 100 } });
+    expect(await merchant.truth('R1')).toMatchObject({
+      creates: 4,
+      refundsAtGateway: 1,
+      payment: { refunds: 1, refundedAmount: 100 },
+    });
   });
 
   it('checks the total of a declared payment and the sum of its refunds; closed ones give back', async () => {
-    await merchant.control('POST', '/payments', { channel: 'wechat_pay', outTradeNo: 'TRADE-1', amount: 300, currency: 'CNY' });
+    await merchant.control('POST', '/payments', {
+      channel: 'wechat_pay',
+      outTradeNo: 'TRADE-1',
+      amount: 300,
+      currency: 'CNY',
+    });
     const take = (number: string, refund: number, total = 300): Promise<{ status: number; body: string }> =>
       merchant.create({ out_trade_no: 'TRADE-1', out_refund_no: number, amount: { refund, total, currency: 'CNY' } });
     expect(json(await take('R0', 100, 301)).code).toBe('INVALID_REQUEST');
@@ -245,10 +354,20 @@ describe('what a create does', () => {
     await merchant.settings({ autoPayments: false });
     const answer = await merchant.create(createBody('R1'));
     expect([answer.status, json(answer).code]).toEqual([404, 'RESOURCE_NOT_EXISTS']);
-    await merchant.control('POST', '/payments', { channel: 'wechat_pay', outTradeNo: 'TRADE-R1', amount: 888, currency: 'CNY', transactionId: '4200009' });
+    await merchant.control('POST', '/payments', {
+      channel: 'wechat_pay',
+      outTradeNo: 'TRADE-R1',
+      amount: 888,
+      currency: 'CNY',
+      transactionId: '4200009',
+    });
     expect((await merchant.create(createBody('R1'))).status).toBe(200);
-    expect((await merchant.create({ ...createBody('R2', { out_trade_no: undefined }), transaction_id: '4200009' })).status).toBe(200);
-    expect(json(await merchant.create(createBody('R3', { out_trade_no: 'TRADE-R1', transaction_id: '4200010' }))).code).toBe('INVALID_REQUEST');
+    expect(
+      (await merchant.create({ ...createBody('R2', { out_trade_no: undefined }), transaction_id: '4200009' })).status,
+    ).toBe(200);
+    expect(
+      json(await merchant.create(createBody('R3', { out_trade_no: 'TRADE-R1', transaction_id: '4200010' }))).code,
+    ).toBe('INVALID_REQUEST');
   });
 
   it('a refund that awaits its create is not found before it, and then follows its own script', async () => {
@@ -269,29 +388,64 @@ describe('what a create does', () => {
 
 describe('apply-abnormal-refund', () => {
   const apply = (refundId: unknown, body: Json, overrides: Overrides = {}): Promise<{ status: number; body: string }> =>
-    merchant.call('POST', `/v3/refund/domestic/refunds/${String(refundId)}/apply-abnormal-refund`, JSON.stringify(body), overrides);
+    merchant.call(
+      'POST',
+      `/v3/refund/domestic/refunds/${String(refundId)}/apply-abnormal-refund`,
+      JSON.stringify(body),
+      overrides,
+    );
 
   it('sends an abnormal refund on, once, to a card that was encrypted for the platform', async () => {
-    await merchant.settings({ defaultScript: [{ afterMs: 0, status: 'processing' }, { afterMs: 40, status: 'success' }] });
+    await merchant.settings({
+      defaultScript: [
+        { afterMs: 0, status: 'processing' },
+        { afterMs: 40, status: 'success' },
+      ],
+    });
     const { gatewayRefundNo } = await merchant.register('R1', 'abnormal');
     const encrypt = (text: string): string =>
-      publicEncrypt({ key: createPublicKey(merchant.config.publicKey), padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' }, Buffer.from(text)).toString('base64');
-    const card = { out_refund_no: 'R1', type: 'USER_BANK_CARD', bank_type: 'CMB_CREDIT', bank_account: encrypt('6225'), real_name: encrypt('张三') };
+      publicEncrypt(
+        {
+          key: createPublicKey(merchant.config.publicKey),
+          padding: constants.RSA_PKCS1_OAEP_PADDING,
+          oaepHash: 'sha1',
+        },
+        Buffer.from(text),
+      ).toString('base64');
+    const card = {
+      out_refund_no: 'R1',
+      type: 'USER_BANK_CARD',
+      bank_type: 'CMB_CREDIT',
+      bank_account: encrypt('6225'),
+      real_name: encrypt('张三'),
+    };
     expect(json(await apply(gatewayRefundNo, card)).code).toBe('PARAM_ERROR');
     const wrongKey = Object.keys(merchant.config.platformCertificates)[0] ?? '';
-    expect((json(await apply(gatewayRefundNo, card, { headers: { 'Wechatpay-Serial': wrongKey } })).detail as Json).field).toBe('/bank_account');
-    const accepted = await apply(gatewayRefundNo, card, { headers: { 'Wechatpay-Serial': merchant.config.publicKeyId } });
-    expect([accepted.status, json(accepted).status, json(accepted).channel]).toEqual([200, 'PROCESSING', 'OTHER_BANKCARD']);
+    expect(
+      (json(await apply(gatewayRefundNo, card, { headers: { 'Wechatpay-Serial': wrongKey } })).detail as Json).field,
+    ).toBe('/bank_account');
+    const accepted = await apply(gatewayRefundNo, card, {
+      headers: { 'Wechatpay-Serial': merchant.config.publicKeyId },
+    });
+    expect([accepted.status, json(accepted).status, json(accepted).channel]).toEqual([
+      200,
+      'PROCESSING',
+      'OTHER_BANKCARD',
+    ]);
     await pause(60);
     expect(json(await merchant.query('R1')).status).toBe('SUCCESS');
-    expect(json(await apply(gatewayRefundNo, { out_refund_no: 'R1', type: 'MERCHANT_BANK_CARD' })).code).toBe('INVALID_REQUEST');
+    expect(json(await apply(gatewayRefundNo, { out_refund_no: 'R1', type: 'MERCHANT_BANK_CARD' })).code).toBe(
+      'INVALID_REQUEST',
+    );
     expect(await merchant.truth('R1')).toMatchObject({ redrives: 4, status: 'success' });
   });
 
   it('knows refunds by the platform number only, and both numbers must fit', async () => {
     const { gatewayRefundNo } = await merchant.register('R1', 'abnormal');
     expect((await apply('50000', { out_refund_no: 'R1', type: 'MERCHANT_BANK_CARD' })).status).toBe(404);
-    expect(json(await apply(gatewayRefundNo, { out_refund_no: 'R2', type: 'MERCHANT_BANK_CARD' })).code).toBe('INVALID_REQUEST');
+    expect(json(await apply(gatewayRefundNo, { out_refund_no: 'R2', type: 'MERCHANT_BANK_CARD' })).code).toBe(
+      'INVALID_REQUEST',
+    );
     expect(json(await apply(gatewayRefundNo, { out_refund_no: 'R1', type: 'CASH' })).code).toBe('PARAM_ERROR');
   });
 });

@@ -321,8 +321,14 @@ export class Cluster {
     });
     await this.withDb((db) =>
       db.transaction(async (manager) => {
-        await manager.insert(Payment, rows.map(({ payment }) => payment));
-        await manager.insert(Refund, rows.flatMap((row) => row.refunds));
+        await manager.insert(
+          Payment,
+          rows.map(({ payment }) => payment),
+        );
+        await manager.insert(
+          Refund,
+          rows.flatMap((row) => row.refunds),
+        );
       }),
     );
     await withLimit(16, payments, async ({ businessNo, amount = 1_000, refunds }) => {
@@ -378,8 +384,9 @@ export class Cluster {
   /** Ends everything, the services as a deploy does it. */
   async close(): Promise<void> {
     await this.pool?.end().catch(() => undefined);
-    for (const { child } of this.services) child.signal('SIGCONT');
-    const ends = await Promise.allSettled(this.services.map(({ child }) => child.terminate()));
+    const left = this.services.filter(({ child }) => child.isRunning);
+    for (const { child } of left) child.signal('SIGCONT');
+    const ends = await Promise.allSettled(left.map(({ child }) => child.terminate()));
     await Promise.all([this.sandbox.child.kill(), this.mariadb.close(), this.redis.close()]);
     await rm(this.folder, { recursive: true, force: true });
     for (const end of ends) if (end.status === 'rejected') throw end.reason;

@@ -65,7 +65,7 @@ export interface TestService {
   refund(id: string): Promise<Refund>;
   payment(id: string): Promise<Payment>;
   history(id: string): Promise<RefundHistory>;
-  /** Resolves when nothing waits or runs in the in-process queue. */
+  /** Resolves when no callback is being worked on, and nothing waits or runs in the in-process queue. */
   idle(): Promise<void>;
   /** As a deploy does it: ends, and leaves database and sandbox to the next instance. */
   stop(): Promise<void>;
@@ -124,6 +124,7 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
   const refunds = app.get(RefundQueryService);
   const queue = app.get<SyncQueue>(SYNC_QUEUE);
   const emptyQueueRoom = await queue.room();
+  const callbacks = watch(app.get(CallbackProcessor));
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> => (stopped ??= app.close());
   return {
@@ -137,7 +138,7 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
     sweeper: app.get(Sweeper),
     syncs: app.get(SyncService),
     queue,
-    callbacks: app.get(CallbackProcessor),
+    callbacks,
     admin: async <T>(method: string, path: string, body?: unknown) => {
       const response = await fetch(`${url}${path}`, {
         method,
@@ -160,7 +161,10 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
     refund: (id) => db.read((manager) => manager.findOneByOrFail(Refund, { id })),
     payment: (id) => db.read((manager) => manager.findOneByOrFail(Payment, { id })),
     history: (id) => refunds.history(id),
-    idle: () => expect.poll(() => queue.room(), { timeout: 20_000, interval: 5 }).toBe(emptyQueueRoom),
+    idle: () =>
+      expect
+        .poll(async () => [callbacks.inHand, await queue.room()], { timeout: 20_000, interval: 5 })
+        .toEqual([0, emptyQueueRoom]),
     stop,
     close: async () => {
       await stop();
@@ -170,6 +174,21 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** Counts the callbacks that are being worked on: their gateway has its answer already. */
+function watch(processor: CallbackProcessor): CallbackProcessor & { inHand: number } {
+  const original = processor.process.bind(processor);
+  const watched = Object.assign(processor, { inHand: 0 });
+  watched.process = async (record) => {
+    watched.inHand += 1;
+    try {
+      await original(record);
+    } finally {
+      watched.inHand -= 1;
+    }
+  };
+  return watched;
 }
 
 /** For this one instance; the connectors themselves, which others share, stay as they are. */

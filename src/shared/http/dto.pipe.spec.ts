@@ -88,7 +88,8 @@ describe('a body', () => {
 
   // The last decorator answered: a missing amount was "too large".
   it('that is wrong in many ways is told the most basic one per field', async () => {
-    for (const amount of [undefined, 'x', {}, NaN]) {
+    expect((await refusal({ ...fine, main: {} })).faults).toEqual([{ field: 'main.amount', fault: 'is required' }]);
+    for (const amount of ['x', {}, NaN]) {
       const error = await refusal({ ...fine, main: { amount } });
       expect(error.faults).toEqual([{ field: 'main.amount', fault: 'must be an integer' }]);
     }
