@@ -55,7 +55,7 @@ async function load(url: string, refunds: number, connections: number): Promise<
     amount: refunds,
     setupClient: (client) => {
       const nextBody = (): void => {
-        client.setBody(bodies[position % refunds] as string);
+        client.setBody(bodies[position % refunds]);
         position += 1;
       };
       nextBody();

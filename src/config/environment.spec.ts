@@ -47,7 +47,7 @@ describe('loadEnvironment', () => {
   ])('%j stops the start with one line', (env, line) => {
     let message = '';
     try {
-      load(env as Record<string, string>);
+      load(env);
     } catch (error) {
       message = (error as Error).message;
     }

@@ -61,10 +61,9 @@ describe('a circuit', () => {
 
   it('stays open twice as long after each probe that fails, to a limit', () => {
     let circuit = opened;
-    let nowMs = NOW;
     const pauses: number[] = [];
     for (let probe = 0; probe < 8; probe += 1) {
-      nowMs = circuit.openUntilMs;
+      const nowMs = circuit.openUntilMs;
       circuit = afterFailure({ ...circuit, probeUntilMs: nowMs + 5_000 }, true, nowMs);
       pauses.push(circuit.openUntilMs - nowMs);
     }
