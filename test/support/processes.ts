@@ -377,7 +377,7 @@ export class Cluster {
         merchant: this.merchant(),
         control: <T>(path: string, body?: unknown) => this.control<T>(path, body),
       };
-      return assertInvariants(view as unknown as TestService, options);
+      return assertInvariants(view, options);
     });
   }
 
