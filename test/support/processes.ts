@@ -16,7 +16,7 @@ import { Child, reaper, until } from './children.js';
 import { assertInvariants, type InvariantOptions } from './invariants.js';
 import { MerchantClient } from './merchant-client.js';
 import { PrivateMariadb, PrivateRedis } from './private-servers.js';
-import { ADMIN_TOKEN, logLines, SIGN_SECRET, type TestService } from './service.js';
+import { ADMIN_TOKEN, logLines, SIGN_SECRET } from './service.js';
 
 /**
  * The production profile as it runs: processes of the compiled service on a MariaDB and a Redis of their own, with the sandbox
