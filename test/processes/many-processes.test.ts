@@ -151,11 +151,11 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
     const rows = await cluster.sql<{
       businessNo: string;
       balance: string;
-      over: string;
+      overRefunded: string;
       refunded: string;
       status: string;
     }>(
-      `SELECT businessNo, refundableBalance AS balance, overRefunded AS over, refundedAmount AS refunded, status
+      `SELECT businessNo, refundableBalance AS balance, overRefunded, refundedAmount AS refunded, status
          FROM payment WHERE businessNo LIKE 'PAIR-%'`,
     );
     const found = new Map(rows.map(({ businessNo, ...row }) => [businessNo, row]));
@@ -163,7 +163,7 @@ describe.runIf(hasServerBinaries())('two api and three worker processes', () => 
       const refunded = amounts.reduce((total, amount, side) => total + (ending[side] === 'success' ? amount : 0), 0);
       expect(found.get(businessNo), businessNo).toEqual({
         balance: String(1_000 - refunded),
-        over: '0',
+        overRefunded: '0',
         refunded: String(refunded),
         status: refunded === 0 ? 'success' : refunded < 1_000 ? 'partial_refund' : 'refunded',
       });

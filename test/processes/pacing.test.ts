@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sleep, until } from '../support/children.js';
 import { hasServerBinaries } from '../support/private-servers.js';
@@ -7,6 +8,9 @@ const LIMIT_PER_S = 100;
 const REFUNDS = 1_500;
 const WARM_UP_MS = 2_000;
 const MEASURED_MS = 11_000;
+const WANTED_SHARE = 0.95;
+/** Of a machine that others keep busy: whoever gets no processor cannot keep a gateway busy. */
+const WANTED_SHARE_CROWDED = 0.4;
 
 interface Stats {
   requests: number;
@@ -35,6 +39,7 @@ describe.runIf(hasServerBinaries())('three worker processes and a gateway that a
     );
     const stats = () => cluster.control<Stats>('/control/stats');
 
+    const isCrowded = (loadavg()[0] ?? 0) > 2 * availableParallelism();
     await cluster.everythingIsDue();
     await until('the first call comes', async () => (await stats()).requests > 0, { withinMs: 20_000, everyMs: 10 });
     const startedAt = performance.now();
@@ -57,11 +62,12 @@ describe.runIf(hasServerBinaries())('three worker processes and a gateway that a
       used: `${((100 * perSecond) / LIMIT_PER_S).toFixed(1)} %`,
       refusedInWarmUp: first.rateLimited,
       refusedAfter: last.rateLimited - first.rateLimited,
+      isMachineCrowded: isCrowded,
       mostInOneSecond: last.requestsPerSecondPeak,
       eachSecond: samples.slice(1).map(({ requests }, index) => requests - (samples[index]?.requests ?? 0)),
     });
     expect(last.rateLimited - first.rateLimited).toBe(0);
-    expect(perSecond).toBeGreaterThanOrEqual(0.95 * LIMIT_PER_S);
+    expect(perSecond).toBeGreaterThanOrEqual((isCrowded ? WANTED_SHARE_CROWDED : WANTED_SHARE) * LIMIT_PER_S);
 
     await until(
       'every refund has ended',

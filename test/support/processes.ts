@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
+import { createConnection, createPool, type Connection, type Pool, type RowDataPacket } from 'mysql2/promise';
 import { DataSource } from 'typeorm';
 import { inject } from 'vitest';
 import { dataSourceOptions } from '../../src/database/data-source-options.js';
@@ -356,6 +356,11 @@ export class Cluster {
     });
     const [rows] = await this.pool.query<RowDataPacket[]>(text, values);
     return rows as Row[];
+  }
+
+  /** A connection of the caller's own, who ends it. */
+  connection(): Promise<Connection> {
+    return createConnection(this.mariadb.url('refund_sync'));
   }
 
   /** Time passes: every planned look is due. */

@@ -4,9 +4,11 @@ import type { Pacer, PacerReply } from './pacer.port.js';
 
 /**
  * Slots are taken this far ahead, and no farther: a process that stalls keeps what it has taken from the others, and brings it late. With
- * rate and burst it makes no more than the limit in any second.
+ * rate and burst it makes no more than the limit in any second. The way to Redis and back comes on top: meanwhile nobody can ask.
  */
 const HORIZON_MS = 10;
+const MAX_WAY_MS = 50;
+const WAY_WEIGHT = 0.2;
 /** People who wait reach past the slots that the sweep may take, so that they are next. */
 const URGENT_HORIZON_MS = 20;
 /** Slots asked for at once. */
@@ -123,6 +125,8 @@ export class Line {
   /** The circuit was open when last heard of. */
   private suspect = false;
   private latencyMs = 0;
+  /** An exchange takes so long. */
+  private wayMs = 0;
 
   constructor(
     readonly accountId: string,
@@ -302,12 +306,17 @@ export class Line {
 
   private async exchange(lane: Lane, wanted: number): Promise<void> {
     const { outcomes, held } = this;
+    const askedAtMs = performance.now();
     this.outcomes = [];
     this.mustReport = false;
     const reply = await this.pacer.exchange(
       { id: this.accountId, limits: this.limits },
-      { held, outcomes, wanted, horizonMs: lane.horizonMs, holdMs: this.holdMs },
+      {
+        ...{ held, outcomes, wanted, holdMs: this.holdMs },
+        horizonMs: lane.horizonMs + Math.min(MAX_WAY_MS, this.wayMs),
+      },
     );
+    this.wayMs += (performance.now() - askedAtMs - this.wayMs) * WAY_WEIGHT;
     this.told = held + reply.granted;
     this.perSecond = reply.perSecond;
     this.inFlight = reply.inFlight;

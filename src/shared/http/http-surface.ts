@@ -52,6 +52,23 @@ export function prepareHttp(fastify: FastifyInstance): void {
   });
   // Reading the body leaves the asynchronous context of the first hook; this one enters it again.
   fastify.addHook('preValidation', (request, _reply, done) => runWithTrace(traceIdOf(request), done));
+  endConnectionsOnClose(fastify);
+}
+
+/**
+ * A process that stops waits for its connections. Those that are idle are closed for it; one whose request is still being answered would be
+ * kept alive for another 72 s, long past the patience of whoever runs us.
+ */
+function endConnectionsOnClose(fastify: FastifyInstance): void {
+  let closing = false;
+  fastify.addHook('preClose', (done) => {
+    closing = true;
+    done();
+  });
+  fastify.addHook('onSend', (_request, reply, _payload, done) => {
+    if (closing) void reply.header('connection', 'close');
+    done();
+  });
 }
 
 /** The exact bytes of the body; empty when there was none. */
