@@ -1,22 +1,23 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { MerchantAppService, DEFAULT_APP_ID } from '../merchant/merchant-app.service.js';
 import { invalidField } from '../shared/errors.js';
-import { AdminGuard, actorOf } from './admin.guard.js';
+import { actorOf } from './admin.guard.js';
 import { ListRefundsDto, RegisterPaymentDto, RegisterRefundDto } from './admin.dto.js';
+import { MinRole } from './min-role.js';
 import { RefundOperations, type RefundDetail, type RefundView, type SyncView } from './refund-operations.service.js';
 
 @ApiTags('Internal API: refunds')
 @ApiBearerAuth()
 @Controller('admin')
-@UseGuards(AdminGuard)
 export class AdminRefundController {
   constructor(
     private readonly operations: RefundOperations,
     private readonly apps: MerchantAppService,
   ) {}
 
+  @MinRole('operator')
   @Post('payments')
   @ApiOperation({ summary: 'Make a payment known, so that POST /unipay/refund can refund it' })
   @ApiResponse({ status: 201, description: 'Made' })
@@ -37,6 +38,7 @@ export class AdminRefundController {
     return view;
   }
 
+  @MinRole('operator')
   @Post('refunds')
   @ApiOperation({ summary: 'Follow a refund that the merchant sent by itself; its amount is reserved on the payment' })
   @ApiResponse({ status: 201, description: 'Followed from now on' })
@@ -60,12 +62,14 @@ export class AdminRefundController {
     return view;
   }
 
+  @MinRole('viewer')
   @Get('refunds')
   @ApiOperation({ summary: 'List refunds in the order of their registration' })
   list(@Query() query: ListRefundsDto): Promise<{ items: RefundView[]; nextCursor: string | null }> {
     return this.operations.list(query);
   }
 
+  @MinRole('viewer')
   @Get('refunds/:id')
   @ApiOperation({ summary: 'A refund, its payment, and all that happened to it in order' })
   @ApiResponse({ status: 404, description: 'No such refund' })
@@ -73,6 +77,7 @@ export class AdminRefundController {
     return this.operations.detail(id);
   }
 
+  @MinRole('operator')
   @Post('refunds/:id/sync')
   @HttpCode(200)
   @ApiOperation({ summary: 'Ask the gateway now' })

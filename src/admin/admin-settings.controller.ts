@@ -1,18 +1,18 @@
-import { Body, Controller, Get, Param, Put, Req, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, Param, Put, Req } from '@nestjs/common';
 import { ApiBearerAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { GatewayAccountService, type GatewayAccountView } from '../gateway/gateway-account.service.js';
 import { INTERFACE_CODES, type InterfaceCode } from '../merchant/merchant-codes.js';
 import { MerchantAppService, type AppView, type InterfaceSwitches } from '../merchant/merchant-app.service.js';
 import { invalidField, NotFoundError } from '../shared/errors.js';
-import { AdminGuard, actorOf } from './admin.guard.js';
+import { actorOf } from './admin.guard.js';
 import { PutAppDto, PutGatewayAccountDto, PutInterfaceDto } from './admin.dto.js';
+import { MinRole } from './min-role.js';
 import { AuditService } from './audit.service.js';
 
 @ApiTags('Internal API: settings')
 @ApiBearerAuth()
 @Controller('admin')
-@UseGuards(AdminGuard)
 export class AdminSettingsController {
   constructor(
     private readonly apps: MerchantAppService,
@@ -20,12 +20,14 @@ export class AdminSettingsController {
     private readonly audit: AuditService,
   ) {}
 
+  @MinRole('viewer')
   @Get('apps')
   @ApiOperation({ summary: 'All apps with their switches; secrets are never shown' })
   async listApps(): Promise<{ items: AppView[]; nextCursor: null }> {
     return { items: await this.apps.list(), nextCursor: null };
   }
 
+  @MinRole('admin')
   @Put('apps/:id')
   @ApiOperation({ summary: 'Make an app, or change the given members of one; works everywhere within 5 s' })
   async putApp(@Req() request: FastifyRequest, @Param('id') id: string, @Body() body: PutAppDto): Promise<AppView> {
@@ -43,6 +45,7 @@ export class AdminSettingsController {
     return after;
   }
 
+  @MinRole('admin')
   @Put('apps/:id/interfaces/:code')
   @ApiOperation({ summary: 'Turn the switches of one interface for one app; works everywhere within 5 s' })
   async putInterface(
@@ -71,12 +74,14 @@ export class AdminSettingsController {
     return { appId: id, code: known, ...after };
   }
 
+  @MinRole('viewer')
   @Get('gateway-accounts')
   @ApiOperation({ summary: 'All gateway accounts; settings are named, never shown' })
   async listAccounts(): Promise<{ items: GatewayAccountView[]; nextCursor: null }> {
     return { items: await this.accounts.list(), nextCursor: null };
   }
 
+  @MinRole('admin')
   @Put('gateway-accounts/:id')
   @ApiOperation({ summary: 'Make or replace a gateway account; its settings are encrypted at rest' })
   async putAccount(

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
 import { CallbackModule } from '../callback/callback.module.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { MerchantModule } from '../merchant/merchant.module.js';
@@ -6,6 +7,7 @@ import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
 import { AdminRefundController } from './admin-refund.controller.js';
 import { AdminSettingsController } from './admin-settings.controller.js';
+import { AdminGuard } from './admin.guard.js';
 import { AuditService } from './audit.service.js';
 import { RefundIntake } from './refund-intake.service.js';
 import { RefundOperations } from './refund-operations.service.js';
@@ -14,6 +16,12 @@ import { RefundRecords } from './refund-records.service.js';
 @Module({
   imports: [CallbackModule, GatewayModule, MerchantModule, RefundModule, SyncModule],
   controllers: [AdminRefundController, AdminSettingsController],
-  providers: [AuditService, RefundIntake, RefundOperations, RefundRecords],
+  providers: [
+    { provide: APP_GUARD, useClass: AdminGuard },
+    AuditService,
+    RefundIntake,
+    RefundOperations,
+    RefundRecords,
+  ],
 })
 export class AdminModule {}

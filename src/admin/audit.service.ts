@@ -24,6 +24,9 @@ export class AuditService {
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
+  /**
+   * Called within the transaction of the change, the entry is written in it: no change without its entry, no entry without its change.
+   */
   async record({ before, after, ...facts }: AuditFacts): Promise<void> {
     const entry = {
       ...facts,
@@ -36,7 +39,7 @@ export class AuditService {
       hash: null,
       prevHash: null,
     };
-    await this.db.transaction((manager) => manager.insert(AuditEntry, entry as QueryDeepPartialEntity<AuditEntry>));
+    await this.db.read((manager) => manager.insert(AuditEntry, entry as QueryDeepPartialEntity<AuditEntry>));
   }
 
   async ofTarget(targetType: string, targetId: string, limit: number): Promise<AuditEntry[]> {

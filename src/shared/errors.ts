@@ -77,6 +77,14 @@ export class NotFoundError extends DomainError {
   }
 }
 
+/** Who asks is known, and may not. */
+export class ForbiddenError extends DomainError {
+  override readonly name = 'ForbiddenError';
+  constructor(text: string) {
+    super('unauthenticated', text);
+  }
+}
+
 /** A text of an unknown error, for logs: never the whole object, which may hold credentials. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}`.slice(0, 500) : String(error).slice(0, 500);

@@ -1,7 +1,7 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errorEnvelope, languageOf } from '../envelope.js';
-import { ConflictError, DomainError, errorText, NotFoundError, type FieldFault } from '../errors.js';
+import { ConflictError, DomainError, errorText, ForbiddenError, NotFoundError, type FieldFault } from '../errors.js';
 import { isMerchantPath, traceIdOf } from './http-surface.js';
 
 /** RFC 9457. */
@@ -116,6 +116,7 @@ const TITLES: Record<number, string> = {
 function httpStatusOf(domainError: DomainError, error: unknown): number {
   if (domainError instanceof ConflictError) return 409;
   if (domainError instanceof NotFoundError) return 404;
+  if (domainError instanceof ForbiddenError) return 403;
   switch (domainError.code) {
     case 'unreadable':
       return statusOf(error) ?? 400;
