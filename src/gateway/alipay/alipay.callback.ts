@@ -1,9 +1,8 @@
+import { parseForm, visible } from '../form-body.js';
 import { CallbackRejected, type CallbackHandler, type CallbackMessage, type RawCallback } from '../gateway.port.js';
 import type { Observation } from '../observation.js';
 import { alipayKeys, type AlipayConfig, type AlipayKeys } from './alipay.config.js';
 import { callbackText, verifyRsa2 } from './alipay.signature.js';
-
-const MAX_PARAMETERS = 200;
 
 export const alipayCallback: CallbackHandler<AlipayConfig> = {
   receive,
@@ -21,7 +20,7 @@ export const alipayCallback: CallbackHandler<AlipayConfig> = {
  * cannot be compared; the observation is `processing`, on which the service asks at once.
  */
 function receive(raw: RawCallback, config: AlipayConfig): CallbackMessage | null {
-  const parameters = parseForm(raw.body);
+  const parameters = parseForm(raw.body) ?? refuse('it has a parameter twice, or too many of them');
   verifySignature(parameters, keysOf(config));
   const text = (name: string): string | null => visible(parameters.get(name));
 
@@ -101,35 +100,6 @@ function verifySignature(parameters: ReadonlyMap<string, string>, keys: AlipayKe
   const sign = parameters.get('sign') ?? '';
   if (sign === '') refuse('it has no signature');
   if (!verifyRsa2(callbackText(parameters), sign, keys.alipay)) refuse('the signature is wrong');
-}
-
-/**
- * A urlencoded form as names and values of bytes (latin1 text): the signature is over the bytes, and `charset` need not be UTF-8.
- * A name that comes twice is refused, for nobody can say which of the two was signed.
- */
-function parseForm(body: Buffer): Map<string, string> {
-  const parameters = new Map<string, string>();
-  const pairs = body.toString('latin1').split('&');
-  if (pairs.length > MAX_PARAMETERS) refuse('it has too many parameters');
-  for (const pair of pairs) {
-    if (pair === '') continue;
-    const equals = pair.indexOf('=');
-    const name = decodeBytes(equals === -1 ? pair : pair.slice(0, equals));
-    if (parameters.has(name)) refuse('it has a parameter twice');
-    parameters.set(name, equals === -1 ? '' : decodeBytes(pair.slice(equals + 1)));
-  }
-  return parameters;
-}
-
-function decodeBytes(encoded: string): string {
-  return encoded
-    .replaceAll('+', ' ')
-    .replace(/%([0-9A-Fa-f]{2})/g, (_escape, hex: string) => String.fromCharCode(parseInt(hex, 16)));
-}
-
-/** Numbers, codes and times are visible ASCII (times have a space); anything else is not what we read. */
-function visible(value: string | undefined): string | null {
-  return value !== undefined && /^[\x20-\x7e]+$/.test(value) ? value : null;
 }
 
 function idOf(value: string | null, name: string): string | null {

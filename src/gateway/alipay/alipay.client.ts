@@ -1,5 +1,6 @@
-import { unanswered, type GatewayOperation } from '../refusal-rules.js';
-import { startDeadline, transportFault } from '../transport.js';
+import { beijingTime } from '../beijing-time.js';
+import { fetchOnce } from '../fetch-once.js';
+import type { GatewayOperation } from '../refusal-rules.js';
 import { ALIPAY_DEFAULT_GATEWAY_URL, alipayKeys, type AlipayConfig, type AlipayKeys } from './alipay.config.js';
 import type { AlipayAnswer, AlipayResponse } from './alipay.errors.js';
 import { readEnvelope, requestText, signRsa2, verifyRsa2, type Envelope } from './alipay.signature.js';
@@ -19,7 +20,6 @@ import { readEnvelope, requestText, signRsa2, verifyRsa2, type Envelope } from '
 
 /** An answer about a refund has about 1 KiB; this leaves room for long lists of how the money was split. */
 const MAX_ANSWER_BYTES = 256 * 1024;
-const BEIJING_OFFSET_MS = 8 * 3_600_000;
 
 const METHODS = {
   query: 'alipay.trade.fastpay.refund.query',
@@ -48,25 +48,19 @@ export function alipayClient(config: AlipayConfig, transport: AlipayTransport = 
       const keys = alipayKeys(config);
       const method = METHODS[request.operation];
       const { url, body } = signedRequest(config, keys, method, request.bizContent);
-      const deadline = startDeadline(request);
-      try {
-        const response = await transport(url, {
-          method: 'POST',
-          headers: {
-            Accept: 'application/json',
-            'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8',
-            'User-Agent': 'refund-sync',
-          },
-          body,
-          redirect: 'manual',
-          signal: deadline.signal,
-        });
-        return readAnswer(response.status, response.headers, await readBody(response), method, keys);
-      } catch (error) {
-        throw readFault(request.operation, error, deadline.signal);
-      } finally {
-        deadline.stop();
-      }
+      const answer = await fetchOnce({
+        gateway: 'Alipay',
+        call: request,
+        url,
+        headers: {
+          Accept: 'application/json',
+          'Content-Type': 'application/x-www-form-urlencoded;charset=utf-8',
+        },
+        body,
+        maxAnswerBytes: MAX_ANSWER_BYTES,
+        transport,
+      });
+      return readAnswer(answer.status, answer.headers, answer.body, method, keys);
     },
   };
 }
@@ -99,25 +93,6 @@ function signedRequest(
   };
 }
 
-/** `yyyy-MM-dd HH:mm:ss` in GMT+8, wherever this runs. */
-function beijingTime(now: Date): string {
-  return new Date(now.getTime() + BEIJING_OFFSET_MS).toISOString().slice(0, 19).replace('T', ' ');
-}
-
-class TooLarge extends Error {}
-
-async function readBody(response: Response): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  // Leaving the loop cancels the rest of the answer.
-  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new TooLarge();
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
-}
-
 function readAnswer(
   httpStatus: number,
   headers: Headers,
@@ -144,28 +119,4 @@ function doubt({ sign, certSn, signedText }: Envelope, keys: AlipayKeys): string
   if (certSn !== null && keys.certificates && certSn !== keys.certificates.alipayCertSn)
     return 'it is signed with an Alipay certificate that is not the configured one';
   return verifyRsa2(signedText, sign, keys.alipay) ? null : 'its signature is wrong';
-}
-
-/** What a transport error means. Only its code and message stay as the cause: a URL holds a signature. */
-function readFault(operation: GatewayOperation, error: unknown, signal: AbortSignal): Error {
-  if (signal.aborted) {
-    return memberOf(signal.reason, 'name') === 'TimeoutError'
-      ? unanswered(operation, 'timeout', 'Alipay did not answer in time.')
-      : unanswered(operation, 'aborted', 'The call to Alipay was given up.');
-  }
-  if (error instanceof TooLarge)
-    return unanswered(operation, 'too_large', `Alipay answered more than ${MAX_ANSWER_BYTES} bytes.`);
-  // fetch says "fetch failed" or "terminated"; what happened is its cause.
-  const failure = memberOf(error, 'cause') ?? error;
-  const cause = { code: textOf(memberOf(failure, 'code')), message: textOf(memberOf(failure, 'message')) };
-  const fault = transportFault('Alipay', cause.code);
-  return unanswered(operation, fault.code, fault.message, cause);
-}
-
-function memberOf(thing: unknown, name: string): unknown {
-  return typeof thing === 'object' && thing !== null ? (thing as Record<string, unknown>)[name] : undefined;
-}
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value.slice(0, 200) : '';
 }

@@ -1,10 +1,18 @@
-import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 
 import { AlipaySdk } from 'alipay-sdk';
 
-import { rsaFault, urlFault } from '../config-checks.js';
+import { urlFault } from '../config-checks.js';
 import type { ConfigSchema } from '../config-schema.js';
 import { GatewayError } from '../gateway.error.js';
+import {
+  faultOf,
+  firstReadable,
+  readCertificate,
+  readMaterial,
+  readPrivateKey,
+  type ReadKey,
+} from '../key-material.js';
 
 export const ALIPAY_DEFAULT_GATEWAY_URL = 'https://openapi.alipay.com/gateway.do';
 
@@ -143,9 +151,7 @@ export function alipayKeys(config: AlipayConfig): AlipayKeys {
   return keys;
 }
 
-type Read = { key: KeyObject } | { fault: string };
-
-function usable(setting: string, read: Read): KeyObject {
+function usable(setting: string, read: ReadKey): KeyObject {
   if ('key' in read) return read.key;
   throw badKey(setting);
 }
@@ -154,34 +160,7 @@ function badKey(setting: string): GatewayError {
   return new GatewayError('badConfig', `The Alipay setting ${setting} holds no readable key.`, { code: 'bad_key' });
 }
 
-function faultOf(read: Read): string | undefined {
-  return 'key' in read ? rsaFault(read.key) : read.fault;
-}
-
-/** PEM, or bare base64 as Alipay's key tool and console show it; line breaks do not matter in either. */
-function readMaterial(text: string): { label: string | null; der: Buffer } | { fault: string } {
-  const pem = /^\s*-----BEGIN ([A-Z0-9 ]{1,40})-----([\s\S]*?)-----END \1-----\s*$/.exec(text);
-  if (!pem && text.includes('-----'))
-    return { fault: 'is not one whole PEM block: copy it from -----BEGIN to the end of the -----END line' };
-  const label = pem?.[1] ?? null;
-  if (label === 'ENCRYPTED PRIVATE KEY')
-    return { fault: 'is encrypted with a passphrase: store it decrypted, it is encrypted at rest here' };
-  const base64 = (pem?.[2] ?? text).replace(/\s/g, '');
-  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return { fault: 'is neither PEM nor base64' };
-  return { label, der: Buffer.from(base64, 'base64') };
-}
-
-function readPrivateKey(text: string): Read {
-  const material = readMaterial(text);
-  if ('fault' in material) return material;
-  const { label, der } = material;
-  if (label !== null && label !== 'PRIVATE KEY' && label !== 'RSA PRIVATE KEY')
-    return { fault: `must be a private key, this is a ${label}` };
-  const key = firstReadable(['pkcs8', 'pkcs1'], (type) => createPrivateKey({ key: der, format: 'der', type }));
-  return key ? { key } : { fault: 'is not a readable RSA private key (PKCS#8 or PKCS#1)' };
-}
-
-function readPublicKey(text: string): Read {
+function readPublicKey(text: string): ReadKey {
   const material = readMaterial(text);
   if ('fault' in material) return material;
   const { label, der } = material;
@@ -195,30 +174,6 @@ function readPublicKey(text: string): Read {
   if ('key' in readPrivateKey(text)) return { fault: 'must be a public key, this is a private key' };
   const key = firstReadable(['spki', 'pkcs1'], (type) => createPublicKey({ key: der, format: 'der', type }));
   return key ? { key } : { fault: 'is not a readable RSA public key' };
-}
-
-function firstReadable<Form extends string>(
-  forms: readonly Form[],
-  read: (form: Form) => KeyObject,
-): KeyObject | undefined {
-  for (const form of forms) {
-    try {
-      return read(form);
-    } catch {
-      // Not of this form: the next one is tried, and the caller says when none was right.
-    }
-  }
-  return undefined;
-}
-
-function readCertificate(pem: string): Read {
-  if (!/^\s*-----BEGIN CERTIFICATE-----/.test(pem))
-    return { fault: 'must be PEM text that starts with -----BEGIN CERTIFICATE-----' };
-  try {
-    return { key: new X509Certificate(pem).publicKey };
-  } catch {
-    return { fault: 'is not a readable certificate: copy the whole file' };
-  }
 }
 
 function leafFault(pem: string): string | undefined {
@@ -271,7 +226,7 @@ function rootCertCrossFault(settings: Settings): string | undefined {
   }
 }
 
-function isOwnKey(read: Read, privateKey: string | undefined): boolean {
+function isOwnKey(read: ReadKey, privateKey: string | undefined): boolean {
   const own = readPrivateKey(privateKey ?? '');
   return 'key' in read && 'key' in own && createPublicKey(own.key).equals(read.key);
 }

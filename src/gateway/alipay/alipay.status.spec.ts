@@ -2,8 +2,9 @@ import { describe, expect, it } from 'vitest';
 
 import vectors from '../../../test/vectors/alipay.json' with { type: 'json' };
 import { parseJson, type JsonObject } from '../../shared/lossless-json.js';
+import { parseBeijingTime } from '../beijing-time.js';
 import type { Observation } from '../observation.js';
-import { ALIPAY_REFUND_STATUS, kindOfStatus, observeCreate, observeQuery, timeOf } from './alipay.status.js';
+import { ALIPAY_REFUND_STATUS, kindOfStatus, observeCreate, observeQuery } from './alipay.status.js';
 
 const fieldsOf = (text: string) => parseJson(text) as JsonObject;
 const refund = JSON.parse(vectors.signatures.A2.text) as Record<string, unknown>;
@@ -172,8 +173,8 @@ describe('a create', () => {
 
 describe('a time', () => {
   it('is read as GMT+8, with and without milliseconds', () => {
-    expect(timeOf('2024-01-01 08:00:05')).toEqual(new Date('2024-01-01T00:00:05Z'));
-    expect(timeOf('2024-01-01 07:59:59.123')).toEqual(new Date('2023-12-31T23:59:59.123Z'));
-    expect(timeOf(null)).toBeNull();
+    expect(parseBeijingTime('2024-01-01 08:00:05')).toEqual(new Date('2024-01-01T00:00:05Z'));
+    expect(parseBeijingTime('2024-01-01 07:59:59.123')).toEqual(new Date('2023-12-31T23:59:59.123Z'));
+    expect(parseBeijingTime(null)).toBeNull();
   });
 });

@@ -1,5 +1,6 @@
 import { decimalToMinor } from '../../shared/money.js';
 import { JsonNumber, type JsonObject } from '../../shared/lossless-json.js';
+import { parseBeijingTime } from '../beijing-time.js';
 import type { EchoedIdentity, Observation, RawAnswer } from '../observation.js';
 
 /**
@@ -54,7 +55,7 @@ export function observeQuery(
         currency: CURRENCY,
         // There is none: a refund is its trade and our number (gateways.md §0.1).
         gatewayRefundNo: null,
-        finishedAt: timeOf(memberText(fields, 'gmt_refund_pay')),
+        finishedAt: parseBeijingTime(memberText(fields, 'gmt_refund_pay')),
       };
     }
     case 'failed':
@@ -166,15 +167,4 @@ export function memberText(fields: JsonObject, name: string): string | null {
 function amountOf(fields: JsonObject, name: string): number | null {
   const minor = decimalToMinor(memberText(fields, name) ?? '', CURRENCY);
   return minor !== undefined && minor > 0 ? minor : null;
-}
-
-/** `yyyy-MM-dd HH:mm:ss`, with or without milliseconds, in GMT+8 that is not written (gateways.md §0.3). */
-export function timeOf(text: string | null): Date | null {
-  const [, day, time, milliseconds = '.000'] = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d{3})?$/.exec(text ?? '') ?? [];
-  if (day === undefined || time === undefined) return null;
-  const beijing = `${day}T${time}${milliseconds}`;
-  const at = new Date(`${beijing}+08:00`);
-  // A day that the calendar does not have would be moved to another one.
-  const isReal = !Number.isNaN(at.getTime()) && new Date(`${beijing}Z`).toISOString() === `${beijing}Z`;
-  return isReal ? at : null;
 }
