@@ -140,7 +140,7 @@ export class GatewayAccountService {
   async put(id: string, put: PutGatewayAccount): Promise<GatewayAccountView> {
     if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id))
       throw invalidField('id', 'must be 1 to 64 letters, digits, - and _, beginning with a letter or digit');
-    const gateway = this.registry.forChannel(put.channel);
+    const gateway = this.registry.forAccount(put.channel, put.config);
     if (!gateway) {
       const known = GATEWAY_CHANNELS.some((channel) => channel === put.channel);
       throw invalidField(
@@ -196,15 +196,15 @@ export class GatewayAccountService {
   }
 
   private open(account: GatewayAccount): ResolvedAccount {
-    const gateway = this.registry.forChannel(account.channel);
-    if (!gateway)
-      throw new UnusableAccount(`channel ${account.channel} of gateway account ${account.id} has no connector`);
     let config: Record<string, unknown>;
     try {
       config = this.openConfig(account);
     } catch (error) {
       throw new UnusableAccount(`gateway account ${account.id} cannot be opened: ${errorText(error)}`);
     }
+    const gateway = this.registry.forAccount(account.channel, config);
+    if (!gateway)
+      throw new UnusableAccount(`channel ${account.channel} of gateway account ${account.id} has no connector`);
     const fields = gateway.config as Record<string, ConfigField>;
     const secrets = Object.entries(config)
       .filter(([name]) => fields[name]?.secret === true)
@@ -230,7 +230,8 @@ export class GatewayAccountService {
   }
 
   private view(account: GatewayAccount): GatewayAccountView {
-    const gateway = this.registry.forChannel(account.channel);
+    const config = this.openConfig(account);
+    const gateway = this.registry.forAccount(account.channel, config);
     return {
       id: account.id,
       appId: account.appId,
@@ -243,7 +244,7 @@ export class GatewayAccountService {
       notFoundPolicy: account.notFoundPolicy,
       ratePerSecond: account.ratePerSecond,
       maxConcurrency: account.maxConcurrency,
-      settings: gateway ? Object.keys(this.openConfig(account)) : [],
+      settings: gateway ? Object.keys(config) : [],
       callbackPath: gateway?.callback ? `/callback/${gateway.code}/${account.id}` : null,
       createdAt: account.createdAt,
       updatedAt: account.updatedAt,

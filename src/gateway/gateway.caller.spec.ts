@@ -31,7 +31,7 @@ const freeTurn = { begin: async () => undefined, over: () => undefined, end: () 
 const freePacing = { turn: async () => freeTurn } as unknown as GatewayPacing;
 const caller = new GatewayCaller(freePacing, { gatewayTimeoutMs: 15_000 } as AppConfig);
 
-type Connector = Pick<RefundGateway, 'queryRefund'> & Partial<Pick<RefundGateway, 'sendCreate'>>;
+type Connector = Pick<RefundGateway, 'queryRefund'> & Partial<Pick<RefundGateway, 'sendCreate' | 'redrive'>>;
 
 function anAccount(connector: Partial<Connector>): ResolvedAccount {
   const gateway = {
@@ -97,6 +97,30 @@ describe('a call', () => {
   it('to create is refused, with nothing claimed, where the gateway takes none', async () => {
     const error = await errorOf(caller.create(anAccount({}), order, 'payload'));
     expect(error).toMatchObject({ kind: 'rejected', code: 'not_offered', nothingHappened: false });
+  });
+});
+
+describe('a re-drive', () => {
+  const card = { to: 'payerCard', bankCode: 'ICBC_DEBIT', accountNo: '6222021234567890', holderName: '张三' } as const;
+
+  it('hands the connector the card, and what comes back repeats none of it', async () => {
+    const redrive = vi.fn(async () =>
+      Promise.reject(new GatewayError('rejected', 'card 6222021234567890 is not served', { code: 'PARAM_ERROR' })),
+    );
+    const error = await errorOf(caller.redrive(anAccount({ redrive }), order, card));
+    expect(redrive).toHaveBeenCalledWith(expect.objectContaining({ order }), card);
+    expect(error.message).toBe('card *** is not served');
+  });
+
+  it('whose answer is lost is ambiguous; where it is not offered it is refused', async () => {
+    const lost = () => Promise.reject(new Error('socket hang up'));
+    expect(await errorOf(caller.redrive(anAccount({ redrive: lost }), order, card))).toMatchObject({
+      kind: 'ambiguous',
+    });
+    expect(await errorOf(caller.redrive(anAccount({}), order, card))).toMatchObject({
+      kind: 'rejected',
+      code: 'not_offered',
+    });
   });
 });
 

@@ -1,12 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { errorText } from '../shared/errors.js';
-import { GatewayError } from './gateway.error.js';
-import type { RefundOrder } from './gateway.port.js';
+import { GatewayError, type GatewayErrorKind } from './gateway.error.js';
+import type { RedriveTarget, RefundOrder } from './gateway.port.js';
 import type { Observation, RawAnswer } from './observation.js';
 import { GatewayPacing } from './pacing/gateway-pacing.service.js';
 import type { Turn, TurnOutcome } from './pacing/turn.js';
 import { redactBody, redactText } from './redaction.js';
+import { kindFor, type GatewayCallKind } from './refusal-rules.js';
 import type { ResolvedAccount } from './gateway-account.service.js';
 
 /**
@@ -44,9 +45,29 @@ export class GatewayCaller {
     });
   }
 
+  /**
+   * Sends an abnormal refund on its way again.
+   *
+   * @throws GatewayError `rejected`, code `not_offered`, where the gateway has no such operation.
+   */
+  async redrive(account: ResolvedAccount, order: RefundOrder, target: RedriveTarget): Promise<Observation> {
+    const { gateway, config } = account;
+    // What the gateway says of the card must not repeat it.
+    const secrets =
+      target.to === 'payerCard' ? [...account.secrets, target.accountNo, target.holderName] : account.secrets;
+    return this.paced({ ...account, secrets }, 'redrive', undefined, async (signal, timeoutMs) => {
+      if (!gateway.redrive) {
+        throw new GatewayError('rejected', `${gateway.displayName} cannot send a refund on its way again`, {
+          code: 'not_offered',
+        });
+      }
+      return gateway.redrive({ config, order, signal, timeoutMs }, target);
+    });
+  }
+
   private async paced(
     account: ResolvedAccount,
-    operation: 'query' | 'create',
+    operation: GatewayCallKind,
     given: Turn | undefined,
     call: (signal: AbortSignal, timeoutMs: number) => Promise<Observation>,
   ): Promise<Observation> {
@@ -66,12 +87,12 @@ export class GatewayCaller {
 
   private async guarded(
     account: ResolvedAccount,
-    operation: 'query' | 'create',
+    operation: GatewayCallKind,
     call: (signal: AbortSignal, timeoutMs: number) => Promise<Observation>,
   ): Promise<Observation> {
     const timeoutMs = Math.min(account.gateway.policy.timeoutMs, this.config.gatewayTimeoutMs);
-    // A lost answer to a create leaves its outcome open; a lost answer to a query leaves nothing.
-    const lost = operation === 'create' ? 'ambiguous' : 'unavailable';
+    // A lost answer to a create or re-drive leaves its outcome open; a lost answer to a query leaves nothing.
+    const lost = kindFor(operation, 'unavailable');
     const abort = new AbortController();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_resolve, reject) => {
@@ -135,7 +156,7 @@ function redactRaw(raw: RawAnswer, secrets: readonly string[]): RawAnswer {
 }
 
 /** Whatever a connector throws leaves as a GatewayError without its cause: causes hold requests, and requests hold keys. */
-function redactError(error: unknown, lost: 'ambiguous' | 'unavailable', secrets: readonly string[]): GatewayError {
+function redactError(error: unknown, lost: GatewayErrorKind, secrets: readonly string[]): GatewayError {
   if (error instanceof GatewayError) {
     return new GatewayError(error.kind, redactText(error.message, secrets).slice(0, 300), {
       code: redactText(error.code, secrets).slice(0, 64),

@@ -45,6 +45,16 @@ export interface GatewayCall<Config> {
   timeoutMs: number;
 }
 
+/**
+ * Where the money of an abnormal refund is sent instead. Card data goes to the gateway, encrypted for it, and nowhere else: it is
+ * never stored, logged or answered.
+ */
+export type RedriveTarget =
+  /** To the merchant's own account at the gateway, which settles with the payer by other means. */
+  | { to: 'merchantAccount' }
+  /** To a card that the payer named. `bankCode` in the gateway's own words (WeChat Pay: `ICBC_DEBIT`). */
+  | { to: 'payerCard'; bankCode: string; accountNo: string; holderName: string };
+
 export type CreateReplay =
   /** The very same payload may be sent again at any time: the gateway refunds one number once (WeChat, Alipay). */
   | { mode: 'forever' }
@@ -125,6 +135,11 @@ export interface RefundGateway<Config = unknown> {
   /** Path segment of the callback URL and key of the registry: `wechat`, `alipay`, `unionpay`, `stripe`. */
   readonly code: string;
   readonly channel: GatewayChannel;
+  /**
+   * For gateways with several APIs, a connector each: the one that an account names in its setting `apiVersion`. One of a
+   * channel's connectors has none and serves the accounts that name none that another one has.
+   */
+  readonly apiVersion?: string;
   readonly displayName: string;
   readonly config: ConfigSchema<Config>;
   readonly policy: GatewayPolicy;
@@ -142,6 +157,13 @@ export interface RefundGateway<Config = unknown> {
   prepareCreate?(order: RefundOrder, config: Config): string;
   /** Sends a prepared create. A refusal is a GatewayError of kind `rejected`. */
   sendCreate?(call: GatewayCall<Config>, payload: string): Promise<Observation>;
+
+  /**
+   * Sends an abnormal refund on its way again, under its own number; absent where the gateway offers no such operation. The answer is an
+   * observation like any other. A refusal is a GatewayError of kind `rejected` and changes nothing at the gateway; after an `ambiguous` one
+   * the refund is asked about before anything else. Throws `rejected` with `invalid_order` while `gatewayRefundNo` is not known.
+   */
+  redrive?(call: GatewayCall<Config>, target: RedriveTarget): Promise<Observation>;
 
   readonly callback?: CallbackHandler<Config>;
 }

@@ -1,6 +1,8 @@
 import { GatewayError, type GatewayErrorKind } from './gateway.error.js';
 
 export type GatewayOperation = 'query' | 'create';
+/** Every call that a connector can offer. */
+export type GatewayCallKind = GatewayOperation | 'redrive';
 
 /** Any code that the gateway could have sent. */
 export const ANY_CODE = '(any)';
@@ -8,10 +10,10 @@ export const ANY_CODE = '(any)';
 export const ANY_BODY = '(any body)';
 
 /** What one refusal means: each connector has a table of these for gateways that refuse by HTTP status and code. */
-export interface RefusalRule {
+export interface RefusalRule<Call extends GatewayCallKind = GatewayOperation> {
   http: number | '5xx';
   code: string;
-  on: readonly GatewayOperation[];
+  on: readonly Call[];
   outcome: GatewayErrorKind | 'notFound';
   /**
    * True when this code proves that no refund was made under this number and that none will be. Believed only in an authenticated
@@ -25,6 +27,7 @@ export interface RefusalRule {
 export const BOTH: readonly GatewayOperation[] = ['query', 'create'];
 export const QUERY: readonly GatewayOperation[] = ['query'];
 export const CREATE: readonly GatewayOperation[] = ['create'];
+export const EVERY_CALL: readonly GatewayCallKind[] = ['query', 'create', 'redrive'];
 
 /** Everything that no rule names, from redirects to a 404 of some proxy: not an answer of the API. */
 const NO_RULE: Pick<RefusalRule, 'outcome' | 'nothingHappened' | 'reason'> = {
@@ -35,8 +38,8 @@ const NO_RULE: Pick<RefusalRule, 'outcome' | 'nothingHappened' | 'reason'> = {
 
 /** The first rule that fits decides. */
 export function findRefusalRule(
-  rules: readonly RefusalRule[],
-  operation: GatewayOperation,
+  rules: readonly RefusalRule<GatewayCallKind>[],
+  operation: GatewayCallKind,
   httpStatus: number,
   code: string | undefined,
 ): typeof NO_RULE {
@@ -52,7 +55,7 @@ export function findRefusalRule(
 
 /** The error of a call whose answer is missing or not believable. */
 export function unanswered(
-  operation: GatewayOperation,
+  operation: GatewayCallKind,
   code: string,
   message: string,
   cause?: { code: string; message: string },
@@ -60,9 +63,9 @@ export function unanswered(
   return new GatewayError(kindFor(operation, 'unavailable'), message, { code, cause });
 }
 
-/** A create without a believable answer may have been carried out. */
-export function kindFor(operation: GatewayOperation, kind: GatewayErrorKind): GatewayErrorKind {
-  return operation === 'create' && kind === 'unavailable' ? 'ambiguous' : kind;
+/** What moves money may have been carried out although no believable answer came. */
+export function kindFor(operation: GatewayCallKind, kind: GatewayErrorKind): GatewayErrorKind {
+  return operation !== 'query' && kind === 'unavailable' ? 'ambiguous' : kind;
 }
 
 const MAX_RATE_LIMIT_PAUSE_MS = 3_600_000;

@@ -193,12 +193,15 @@ function watch(processor: CallbackProcessor): CallbackProcessor & { inHand: numb
 
 /** For this one instance; the connectors themselves, which others share, stay as they are. */
 function overridePolicies(registry: GatewayRegistry, policy: Partial<GatewayPolicy>): void {
-  const declared = registry.forChannel.bind(registry);
-  const overridden = new Map<string, RefundGateway>();
-  registry.forChannel = (channel) => {
-    const gateway = overridden.get(channel) ?? declared(channel);
-    if (!gateway || overridden.has(channel)) return gateway;
-    overridden.set(channel, { ...gateway, policy: { ...gateway.policy, ...policy } });
-    return overridden.get(channel);
+  const overridden = new Map<RefundGateway, RefundGateway>();
+  const override = (gateway: RefundGateway | undefined): RefundGateway | undefined => {
+    if (!gateway || [...overridden.values()].includes(gateway)) return gateway;
+    const own = overridden.get(gateway) ?? { ...gateway, policy: { ...gateway.policy, ...policy } };
+    overridden.set(gateway, own);
+    return own;
   };
+  const forChannel = registry.forChannel.bind(registry);
+  const forAccount = registry.forAccount.bind(registry);
+  registry.forChannel = (channel) => override(forChannel(channel));
+  registry.forAccount = (channel, settings) => override(forAccount(channel, settings));
 }

@@ -4,7 +4,7 @@ import https from 'node:https';
 import { Decorator } from 'wechatpay-axios-plugin';
 
 import { GatewayError } from '../gateway.error.js';
-import { unanswered, type GatewayOperation } from '../refusal-rules.js';
+import { unanswered, type GatewayCallKind } from '../refusal-rules.js';
 import { startDeadline, transportFault } from '../transport.js';
 import { WECHAT_DEFAULT_BASE_URL, wechatKeys, type WechatConfig } from './wechat.config.js';
 import type { WechatAnswer } from './wechat.errors.js';
@@ -17,14 +17,16 @@ const MAX_SOCKETS = 20;
 const MAX_IDLE_SOCKETS = 8;
 const IDLE_SOCKET_MS = 30_000;
 
-const METHODS = { query: 'GET', create: 'POST' } as const satisfies Record<GatewayOperation, string>;
+const METHODS = { query: 'GET', create: 'POST', redrive: 'POST' } as const satisfies Record<GatewayCallKind, string>;
 
 export interface WechatRequest {
-  operation: GatewayOperation;
+  operation: GatewayCallKind;
   /** Path and query string, percent-encoded: sent and signed as they stand. */
   path: string;
-  /** JSON text of a create, sent as it stands. */
+  /** JSON text of a create or re-drive, sent as it stands. */
   body?: string;
+  /** Serial of the platform key for which fields of the body are encrypted. */
+  encryptedFor?: string;
   signal: AbortSignal;
   timeoutMs: number;
 }
@@ -60,6 +62,7 @@ export function createWechatClient(config: WechatConfig, transport?: WechatTrans
           method: METHODS[request.operation],
           url: request.path,
           ...payload(request.body),
+          ...(request.encryptedFor === undefined ? {} : { headers: { 'Wechatpay-Serial': request.encryptedFor } }),
           signal: deadline.signal,
         });
         const timestamp = headerOf(response.headers, 'wechatpay-timestamp');
@@ -165,7 +168,7 @@ function readUnverified(error: unknown): WechatAnswer | undefined {
  * What a transport error means. The error itself is dropped: its `config` holds keys, headers and the agent. Only its code and
  * message stay as the cause.
  */
-function readFault(operation: GatewayOperation, error: unknown, signal: AbortSignal): Error {
+function readFault(operation: GatewayCallKind, error: unknown, signal: AbortSignal): Error {
   const cause = { code: textOf(memberOf(error, 'code')), message: textOf(memberOf(error, 'message')) };
   if (cause.code === 'ERR_CANCELED') {
     return memberOf(signal.reason, 'name') === 'TimeoutError'

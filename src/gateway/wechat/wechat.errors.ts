@@ -5,13 +5,13 @@ import { harmless } from '../plain-text.js';
 import {
   ANY_BODY,
   ANY_CODE,
-  BOTH,
   CREATE,
+  EVERY_CALL,
   findRefusalRule,
   kindFor,
   QUERY,
   rateLimitPauseMs,
-  type GatewayOperation,
+  type GatewayCallKind,
   type RefusalRule,
 } from '../refusal-rules.js';
 
@@ -29,7 +29,7 @@ export interface WechatAnswer {
 }
 
 /** gateways.md §1.7. The first rule that fits decides. */
-export const WECHAT_REFUSALS: readonly RefusalRule[] = [
+export const WECHAT_REFUSALS: readonly RefusalRule<GatewayCallKind>[] = [
   {
     http: 400,
     code: 'PARAM_ERROR',
@@ -78,7 +78,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: 401,
     code: ANY_BODY,
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'badConfig',
     nothingHappened: false,
     reason: 'The signature was not accepted; check mchId, serialNo, privateKey and the clock.',
@@ -86,7 +86,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: 403,
     code: 'NO_AUTH',
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'badConfig',
     nothingHappened: false,
     reason: 'The merchant has no permission for this operation.',
@@ -94,7 +94,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: 404,
     code: 'MCH_NOT_EXISTS',
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'badConfig',
     nothingHappened: false,
     reason: 'The merchant number does not exist.',
@@ -117,9 +117,17 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
     reason: 'The payment is not found; this can be short-lived.',
   },
   {
+    http: 404,
+    code: 'RESOURCE_NOT_EXISTS',
+    on: ['redrive'],
+    outcome: 'rejected',
+    nothingHappened: false,
+    reason: 'WeChat Pay has no refund of this number of its own.',
+  },
+  {
     http: 429,
     code: ANY_BODY,
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'rateLimited',
     nothingHappened: false,
     reason: 'WeChat Pay wants fewer calls.',
@@ -127,7 +135,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: '5xx',
     code: ANY_BODY,
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'unavailable',
     nothingHappened: false,
     reason: 'WeChat Pay has an error of its own.',
@@ -136,7 +144,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: 400,
     code: ANY_CODE,
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'rejected',
     nothingHappened: false,
     reason: 'WeChat Pay refused the request.',
@@ -144,7 +152,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
   {
     http: 403,
     code: ANY_CODE,
-    on: BOTH,
+    on: EVERY_CALL,
     outcome: 'rejected',
     nothingHappened: false,
     reason: 'WeChat Pay refused the request.',
@@ -155,7 +163,7 @@ export const WECHAT_REFUSALS: readonly RefusalRule[] = [
 const RATE_LIMIT_PAUSE_MS = 60_000;
 
 /** What a non-2xx answer means: that the refund is not found, or an error (returned, not thrown). */
-export function readRefusal(operation: GatewayOperation, answer: WechatAnswer): NotFoundObservation | GatewayError {
+export function readRefusal(operation: GatewayCallKind, answer: WechatAnswer): NotFoundObservation | GatewayError {
   const refusal = readRefusalBody(answer.body);
   const rule = findRefusalRule(WECHAT_REFUSALS, operation, answer.httpStatus, refusal.code);
   const code = refusal.code ?? `http_${answer.httpStatus}`;

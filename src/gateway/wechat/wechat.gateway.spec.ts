@@ -1,4 +1,4 @@
-import { createPrivateKey, sign } from 'node:crypto';
+import { constants, createPrivateKey, privateDecrypt, sign } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
@@ -339,5 +339,66 @@ describe('through the real client', () => {
     const observation = await gatewayOver(signing(200, refundBody({ status: 'SUCCESS' }))).queryRefund(call());
     expect(vectors.refundAnswer).toContain('支付用户零钱');
     expect(JSON.stringify(observation)).not.toContain('支付用户零钱');
+  });
+});
+
+describe('sending an abnormal refund on its way again', () => {
+  const REFUND_ID = '50000000382019052709732678859';
+  const known = { gatewayRefundNo: REFUND_ID };
+  const abnormal = answer({ body: refundBody({ status: 'PROCESSING' }) });
+  const card = {
+    to: 'payerCard',
+    bankCode: 'ICBC_DEBIT',
+    accountNo: '6222 0212 3456 7890',
+    holderName: '张三',
+  } as const;
+
+  it('to the merchant’s own account names the refund by both numbers', async () => {
+    const { gateway, asked } = gatewayAnswering(abnormal);
+    expect(await gateway.redrive?.(call(known), { to: 'merchantAccount' })).toMatchObject({ kind: 'processing' });
+    expect(asked).toMatchObject([
+      { operation: 'redrive', path: `/v3/refund/domestic/refunds/${REFUND_ID}/apply-abnormal-refund` },
+    ]);
+    expect(JSON.parse(asked[0]?.body ?? '')).toEqual({ out_refund_no: 'TEST-REFUND-0001', type: 'MERCHANT_BANK_CARD' });
+    expect(asked[0]).not.toHaveProperty('encryptedFor');
+  });
+
+  it('to a card encrypts it for the key that the request names', async () => {
+    const { gateway, asked } = gatewayAnswering(abnormal);
+    await gateway.redrive?.(call(known, { subMchId: '1900000109' }), card);
+    const body = JSON.parse(asked[0]?.body ?? '') as Record<string, string>;
+    expect(body).toMatchObject({ sub_mchid: '1900000109', type: 'USER_BANK_CARD', bank_type: 'ICBC_DEBIT' });
+    const open = (field: string) =>
+      privateDecrypt(
+        { key: vectors.keyA.privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+        Buffer.from(body[field] ?? '', 'base64'),
+      ).toString();
+    expect([open('bank_account'), open('real_name')]).toEqual(['6222021234567890', '张三']);
+    expect(asked[0]?.encryptedFor).toBe(config.publicKeyId);
+  });
+
+  it.each([
+    ['an unknown refund_id', {}, card],
+    ['a bank in other words', known, { ...card, bankCode: '工商银行' }],
+    ['a card number that is none', known, { ...card, accountNo: '6222-x' }],
+    ['nobody’s card', known, { ...card, holderName: ' ' }],
+  ])('%s sends nothing', async (_, over, target) => {
+    const { gateway, asked } = gatewayAnswering(abnormal);
+    const error: unknown = await gateway.redrive?.(call(over), target).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ kind: 'rejected', code: 'invalid_order' });
+    expect(inspect(error)).not.toContain('6222');
+    expect(asked).toEqual([]);
+  });
+
+  it.each([
+    [400, 'INVALID_REQUEST', 'rejected'],
+    [404, 'RESOURCE_NOT_EXISTS', 'rejected'],
+    [403, 'NO_AUTH', 'badConfig'],
+    [500, 'SYSTEM_ERROR', 'ambiguous'],
+    [429, 'FREQUENCY_LIMITED', 'rateLimited'],
+  ])('%s %s is %s, and never a state of the refund', async (httpStatus, code, kind) => {
+    const { gateway } = gatewayAnswering(answer({ httpStatus, body: JSON.stringify({ code, message: '说明' }) }));
+    const error: unknown = await gateway.redrive?.(call(known), card).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ kind, code, nothingHappened: false });
   });
 });

@@ -1,12 +1,13 @@
 import { GatewayError } from '../gateway.error.js';
-import type { GatewayPolicy, RefundGateway, RefundOrder } from '../gateway.port.js';
+import type { GatewayPolicy, RedriveTarget, RefundGateway, RefundOrder } from '../gateway.port.js';
 import { parseObject } from '../json-object.js';
 import type { Observation } from '../observation.js';
 import { shorten } from '../plain-text.js';
-import { unanswered, type GatewayOperation } from '../refusal-rules.js';
+import { unanswered, type GatewayCallKind } from '../refusal-rules.js';
 import { wechatCallback } from './wechat.callback.js';
 import { wechatClient, type WechatClient } from './wechat.client.js';
 import { wechatConfig, type WechatConfig } from './wechat.config.js';
+import { encryptField, encryptionKey } from './wechat.encryption.js';
 import { readRefusal, type WechatAnswer } from './wechat.errors.js';
 import { ANSWER, observe, readRefund } from './wechat.status.js';
 
@@ -62,6 +63,15 @@ export function createWechatGateway(
         await clientOf(config).send({ operation: 'create', path: REFUNDS_PATH, body: payload, signal, timeoutMs }),
       );
     },
+
+    async redrive({ config, order, signal, timeoutMs }, target) {
+      const { path, body, encryptedFor } = redriveRequest(order, target, config);
+      const request = { operation: 'redrive', path, body, signal, timeoutMs } as const;
+      return classifyAnswer(
+        'redrive',
+        await clientOf(config).send(encryptedFor === undefined ? request : { ...request, encryptedFor }),
+      );
+    },
   };
 }
 
@@ -72,7 +82,7 @@ export const wechatGateway = createWechatGateway();
  *
  * @throws GatewayError for everything that is not an observation.
  */
-export function classifyAnswer(operation: GatewayOperation, answer: WechatAnswer): Observation {
+export function classifyAnswer(operation: GatewayCallKind, answer: WechatAnswer): Observation {
   if (answer.httpStatus < 200 || answer.httpStatus > 299) {
     const refusal = readRefusal(operation, answer);
     if (refusal instanceof GatewayError) throw refusal;
@@ -153,6 +163,47 @@ function inexpressible(fault: string): GatewayError {
     code: 'invalid_order',
     nothingHappened: true,
   });
+}
+
+/** Debit cards of fifteen banks are served; which ones WeChat Pay says itself (bank_type, at most 16 characters). */
+const BANK_CODE = /^[A-Z0-9_]{1,16}$/;
+const ACCOUNT_NO = /^\d{8,32}$/;
+
+/** 发起异常退款 (gateways.md §1.6): the card and its holder are encrypted for the platform key that the request names. */
+function redriveRequest(
+  order: RefundOrder,
+  target: RedriveTarget,
+  config: WechatConfig,
+): { path: string; body: string; encryptedFor?: string } {
+  const refundId = order.gatewayRefundNo ?? '';
+  if (!TRANSACTION_ID.test(refundId)) throw notRedriven('its WeChat Pay number (refund_id) is not known');
+  if (!ANY_REFUND_NO.test(order.gatewayRequestNo)) throw notRedriven('its refund number is not one of WeChat Pay');
+  const path = `${REFUNDS_PATH}/${refundId}/apply-abnormal-refund`;
+  const base = { sub_mchid: config.subMchId, out_refund_no: order.gatewayRequestNo };
+  if (target.to === 'merchantAccount') return { path, body: JSON.stringify({ ...base, type: 'MERCHANT_BANK_CARD' }) };
+  if (!BANK_CODE.test(target.bankCode))
+    throw notRedriven('the bank code must be 1 to 16 capital letters, digits and _, as ICBC_DEBIT');
+  const accountNo = target.accountNo.replace(/\s/g, '');
+  if (!ACCOUNT_NO.test(accountNo)) throw notRedriven('the card number must be 8 to 32 digits');
+  const holder = target.holderName.trim();
+  // RSAES-OAEP with a key of 2048 bits holds 214 bytes.
+  if (holder === '' || Buffer.byteLength(holder) > 200) throw notRedriven('the holder’s name must have 1 to 200 bytes');
+  const { serial, key } = encryptionKey(config);
+  return {
+    path,
+    body: JSON.stringify({
+      ...base,
+      type: 'USER_BANK_CARD',
+      bank_type: target.bankCode,
+      bank_account: encryptField(accountNo, key),
+      real_name: encryptField(holder, key),
+    }),
+    encryptedFor: serial,
+  };
+}
+
+function notRedriven(fault: string): GatewayError {
+  return new GatewayError('rejected', `WeChat Pay cannot send this refund again: ${fault}.`, { code: 'invalid_order' });
 }
 
 /**
