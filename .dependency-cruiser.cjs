@@ -27,6 +27,11 @@ const modules = {
     because:
       'It owns the port and the Observation type and knows none of our rows: a new gateway must not be able to touch a refund.',
   },
+  ledger: {
+    may: [],
+    because:
+      'It chains rows as bytes, whoever wrote them and whatever they mean: it must not be able to write one, nor be in the way of apply().',
+  },
   refund: {
     may: ['gateway', 'signature', 'merchant'],
     because:

@@ -8,6 +8,7 @@ import { DatabaseModule } from './database/database.module.js';
 import { BuiltInGatewaysModule } from './gateway/built-in-gateways.module.js';
 import { GatewayModule } from './gateway/gateway.module.js';
 import type { RefundGateway } from './gateway/gateway.port.js';
+import { LedgerModule } from './ledger/ledger.module.js';
 import { MerchantModule } from './merchant/merchant.module.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RefundModule } from './refund/refund.module.js';
@@ -43,6 +44,7 @@ export class AppModule {
         SyncQueueModule.forRoot(config),
         SyncModule,
         CallbackModule,
+        LedgerModule,
         AdminModule,
         ObservabilityModule,
       ],

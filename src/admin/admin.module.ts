@@ -2,9 +2,11 @@ import { Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import { CallbackModule } from '../callback/callback.module.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
+import { LedgerModule } from '../ledger/ledger.module.js';
 import { MerchantModule } from '../merchant/merchant.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
+import { AdminLedgerController } from './admin-ledger.controller.js';
 import { AdminRefundController } from './admin-refund.controller.js';
 import { AdminSettingsController } from './admin-settings.controller.js';
 import { AdminGuard } from './admin.guard.js';
@@ -14,8 +16,8 @@ import { RefundOperations } from './refund-operations.service.js';
 import { RefundRecords } from './refund-records.service.js';
 
 @Module({
-  imports: [CallbackModule, GatewayModule, MerchantModule, RefundModule, SyncModule],
-  controllers: [AdminRefundController, AdminSettingsController],
+  imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, RefundModule, SyncModule],
+  controllers: [AdminLedgerController, AdminRefundController, AdminSettingsController],
   providers: [
     { provide: APP_GUARD, useClass: AdminGuard },
     AuditService,

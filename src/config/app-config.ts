@@ -48,6 +48,8 @@ export interface AppConfig {
   notFoundGraceMs: number | undefined;
   /** Absent: no sandbox is used. */
   sandboxPort: number | undefined;
+  /** Pause between two looks of the sealer for rows without a place in the ledger. */
+  ledgerSealIntervalMs: number;
   logLevel: LogLevel;
 }
 

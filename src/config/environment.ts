@@ -24,6 +24,7 @@ type Environment = Record<string, string | undefined>;
 const LEASE_PER_TIMEOUT = 2;
 /** A job whose worker died is run again after a lease or two; only then is it worth adding once more. */
 const CLAIM_PER_LEASE = 4;
+const MASTER_KEY_FILE = 'master.key';
 
 /**
  * Reads and checks the environment. With neither DATABASE_URL nor MASTER_KEY set, secrets are generated into DATA_DIR (mode 0600), so
@@ -33,14 +34,9 @@ const CLAIM_PER_LEASE = 4;
  */
 export function loadEnvironment(env: Environment): { config: AppConfig; generated: GeneratedSecrets } {
   const production = env.NODE_ENV === 'production';
-  const databaseUrl = url(
-    env,
-    'DATABASE_URL',
-    ['mysql:', 'mariadb:'],
-    'mysql://user:password@127.0.0.1:3306/refund_sync',
-  );
+  const databaseUrl = readDatabaseUrl(env);
   const redisUrl = url(env, 'REDIS_URL', ['redis:', 'rediss:'], 'redis://127.0.0.1:6379/0');
-  const dataDir = resolve(text(env, 'DATA_DIR') ?? './data');
+  const dataDir = readDataDir(env);
   const port = integer(env, 'PORT', { fallback: 9000, min: 0, max: 65_535 });
   const embedded = databaseUrl === undefined;
   const generated: GeneratedSecrets = {};
@@ -78,9 +74,32 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     claimMs: CLAIM_PER_LEASE * leaseMs,
     notFoundGraceMs: duration(env, 'NOT_FOUND_GRACE', '24h'),
     sandboxPort: sandboxPort(env, embedded && !production),
+    ledgerSealIntervalMs: integer(env, 'LEDGER_SEAL_INTERVAL_MS', { fallback: 2_000, min: 50, max: 3_600_000 }),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   return { config, generated };
+}
+
+/** Where the database is, for tools that read it: nothing is made, nothing is asked for that they do not need. */
+export function loadDatabaseEnvironment(env: Environment): {
+  databaseUrl: string | undefined;
+  dataDir: string;
+  /** Absent where there is neither a variable nor a file. */
+  masterKey: Buffer | undefined;
+} {
+  const databaseUrl = readDatabaseUrl(env);
+  const dataDir = readDataDir(env);
+  const hasFile = databaseUrl === undefined && existsSync(join(dataDir, MASTER_KEY_FILE));
+  const hasKey = text(env, 'MASTER_KEY') !== undefined || hasFile;
+  return { databaseUrl, dataDir, masterKey: hasKey ? readMasterKey(env, true, dataDir) : undefined };
+}
+
+function readDatabaseUrl(env: Environment): string | undefined {
+  return url(env, 'DATABASE_URL', ['mysql:', 'mariadb:'], 'mysql://user:password@127.0.0.1:3306/refund_sync');
+}
+
+function readDataDir(env: Environment): string {
+  return resolve(text(env, 'DATA_DIR') ?? './data');
 }
 
 /** An empty text counts as absent: `.env.example` lists variables with nothing behind the equals sign. */
@@ -187,12 +206,12 @@ function readMasterKey(env: Environment, embedded: boolean, dataDir: string): Bu
   }
   if (!embedded)
     throw new EnvironmentError('MASTER_KEY', 'is required with DATABASE_URL: it encrypts secrets at rest', example);
-  const { content } = keepSecretFile(dataDir, 'master.key', () => randomBytes(32).toString('base64'));
+  const { content } = keepSecretFile(dataDir, MASTER_KEY_FILE, () => randomBytes(32).toString('base64'));
   const key = Buffer.from(content, 'base64');
   if (key.length !== 32)
     throw new EnvironmentError(
       'MASTER_KEY',
-      `is absent and ${join(dataDir, 'master.key')} does not hold 32 bytes`,
+      `is absent and ${join(dataDir, MASTER_KEY_FILE)} does not hold 32 bytes`,
       example,
     );
   return key;

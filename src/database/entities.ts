@@ -1,6 +1,7 @@
 import { AuditEntry } from '../admin/audit-entry.entity.js';
 import { CallbackRecord } from '../callback/callback-record.entity.js';
 import { GatewayAccount } from '../gateway/gateway-account.entity.js';
+import { LedgerHead } from '../ledger/ledger-head.entity.js';
 import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
 import { MerchantApp } from '../merchant/merchant-app.entity.js';
 import { Notification } from '../refund/notification.entity.js';
@@ -15,6 +16,7 @@ export const ENTITIES = [
   CallbackRecord,
   GatewayAccount,
   InterfaceSetting,
+  LedgerHead,
   MerchantApp,
   Notification,
   Payment,

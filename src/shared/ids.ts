@@ -18,6 +18,11 @@ export function isId(value: string): boolean {
   return /^[1-9]\d{18}$/.test(value) && BigInt(value) <= 9_223_372_036_854_775_807n;
 }
 
+/** When an id was made, to the millisecond. */
+export function timeOfId(id: Id): Date {
+  return new Date(Number((BigInt(id) >> (NODE_BITS + SEQUENCE_BITS)) + EPOCH_MS));
+}
+
 /**
  * Makes 64-bit ids that grow with time: 41 bits of milliseconds, 10 of node, 12 of sequence.
  *

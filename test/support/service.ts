@@ -83,7 +83,7 @@ const logSink = new Writable({
   },
 });
 
-/** Sweeping is off unless a test turns it on: it calls `sweeper.sweep()` when it means to. */
+/** Sweeping and sealing are off unless a test turns them on: it calls `sweeper.sweep()` when it means to. */
 const NEVER_MS = '3600000';
 
 export async function startService(options: StartOptions = {}): Promise<TestService> {
@@ -98,6 +98,7 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
     ADMIN_TOKEN,
     SIGN_SECRET,
     SWEEP_INTERVAL_MS: NEVER_MS,
+    LEDGER_SEAL_INTERVAL_MS: NEVER_MS,
     LOG_LEVEL: 'silent',
     ...database.env,
     ...options.env,
