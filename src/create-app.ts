@@ -1,3 +1,4 @@
+import cookie from '@fastify/cookie';
 import helmet from '@fastify/helmet';
 import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
@@ -51,6 +52,8 @@ export async function createApp(
     abortOnError: false,
   });
   await app.register(helmet, { contentSecurityPolicy: false });
+  // Nothing but the internal API reads cookies, and it reads them itself.
+  await app.register(cookie, { hook: false });
   // Before init, which starts the queue and the sweep: they find the schema as they expect it.
   await app.get(Db).migrate();
   const { generatedSecret } = await app.get(MerchantAppService).ensureFirstApp();

@@ -1,8 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
-import { Transform, Type } from 'class-transformer';
+import { Type } from 'class-transformer';
 import {
   IsBoolean,
-  IsDate,
   IsDefined,
   IsIn,
   IsInt,
@@ -22,7 +21,8 @@ import { CHANNELS } from '../gateway/gateway.port.js';
 import { SIGN_DIALECT_NAMES, type SignDialectName } from '../merchant/merchant-codes.js';
 import { REFUND_STATUSES, type RefundStatus } from '../refund/refund-status.js';
 import { MERCHANT_NUMBER } from '../refund/refund.dto.js';
-import { toText } from '../shared/http/transforms.js';
+import { IsTime } from './iso-time.js';
+import { PageDto } from './page.js';
 import { isCurrency, MAX_AMOUNT_MINOR } from '../shared/money.js';
 import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
 
@@ -40,16 +40,6 @@ function IsCurrency() {
       defaultMessage: () => 'must be an ISO 4217 currency in upper case',
     },
   });
-}
-
-/** A time without its zone would be read in the zone of whichever machine reads it. */
-const ISO_TIME = /^\d{4}-\d{2}-\d{2}T[\d:.]{5,18}(?:Z|[+-]\d{2}:?\d{2})$/i;
-const timeMessage = { message: 'must be a time in ISO 8601 with its zone' };
-
-/** ISO 8601 text, or seconds since 1970. */
-function toDate({ value }: { value: unknown }): unknown {
-  if (typeof value === 'number') return new Date(value * 1_000);
-  return typeof value === 'string' && ISO_TIME.test(value) ? new Date(value) : value;
 }
 
 export class PaymentDto {
@@ -165,8 +155,7 @@ export class RegisterRefundDto {
     example: '2026-01-01T08:00:00Z',
   })
   @IsOptional()
-  @Transform(toDate)
-  @IsDate(timeMessage)
+  @IsTime()
   gatewayRequestTime?: Date;
 
   @ApiPropertyOptional({ description: "The gateway's own number of the refund" })
@@ -200,8 +189,7 @@ export class RegisterRefundDto {
     example: '2026-01-01T08:00:00Z',
   })
   @IsOptional()
-  @Transform(toDate)
-  @IsDate(timeMessage)
+  @IsTime()
   createdAt?: Date;
 
   @ApiProperty({ type: PaymentDto, description: 'The payment; made if unknown, compared if known' })
@@ -212,7 +200,7 @@ export class RegisterRefundDto {
   payment: PaymentDto;
 }
 
-export class ListRefundsDto {
+export class ListRefundsDto extends PageDto {
   @ApiPropertyOptional({ enum: REFUND_STATUSES })
   @IsOptional()
   @IsIn(REFUND_STATUSES)
@@ -231,14 +219,12 @@ export class ListRefundsDto {
 
   @ApiPropertyOptional({ description: 'Registered at or after; ISO 8601' })
   @IsOptional()
-  @Transform(toDate)
-  @IsDate(timeMessage)
+  @IsTime()
   from?: Date;
 
   @ApiPropertyOptional({ description: 'Registered before; ISO 8601' })
   @IsOptional()
-  @Transform(toDate)
-  @IsDate(timeMessage)
+  @IsTime()
   to?: Date;
 
   @ApiPropertyOptional({
@@ -248,20 +234,6 @@ export class ListRefundsDto {
   @IsOptional()
   @Matches(/^\d{1,6}[smhd]$/, { message: 'must be a number with s, m, h or d, as in 24h' })
   stuckFor?: string;
-
-  @ApiPropertyOptional({ description: '`nextCursor` of the page before' })
-  @IsOptional()
-  @Transform(toText)
-  @Matches(/^\d{1,19}$/, { message: 'must be the nextCursor of the page before' })
-  cursor?: string;
-
-  @ApiPropertyOptional({ default: 50, maximum: 500 })
-  @IsOptional()
-  @Type(() => Number)
-  @IsInt()
-  @Min(1)
-  @Max(500)
-  limit?: number;
 }
 
 export class PutAppDto {

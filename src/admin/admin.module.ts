@@ -9,6 +9,12 @@ import { SyncModule } from '../sync/sync.module.js';
 import { AdminLedgerController } from './admin-ledger.controller.js';
 import { AdminRefundController } from './admin-refund.controller.js';
 import { AdminSettingsController } from './admin-settings.controller.js';
+import { AccessController } from './access/access.controller.js';
+import { LoginThrottle } from './access/login-throttle.service.js';
+import { SessionController } from './access/session.controller.js';
+import { SessionService } from './access/session.service.js';
+import { TokenService } from './access/token.service.js';
+import { UserService } from './access/user.service.js';
 import { AdminGuard } from './admin.guard.js';
 import { AuditService } from './audit.service.js';
 import { RefundIntake } from './refund-intake.service.js';
@@ -17,10 +23,20 @@ import { RefundRecords } from './refund-records.service.js';
 
 @Module({
   imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, RefundModule, SyncModule],
-  controllers: [AdminLedgerController, AdminRefundController, AdminSettingsController],
+  controllers: [
+    AccessController,
+    AdminLedgerController,
+    AdminRefundController,
+    AdminSettingsController,
+    SessionController,
+  ],
   providers: [
     { provide: APP_GUARD, useClass: AdminGuard },
     AuditService,
+    LoginThrottle,
+    SessionService,
+    TokenService,
+    UserService,
     RefundIntake,
     RefundOperations,
     RefundRecords,

@@ -1,3 +1,7 @@
+import { AdminSession } from '../admin/access/admin-session.entity.js';
+import { AdminUser } from '../admin/access/admin-user.entity.js';
+import { ApiToken } from '../admin/access/api-token.entity.js';
+import { LoginFailure } from '../admin/access/login-failure.entity.js';
 import { AuditEntry } from '../admin/audit-entry.entity.js';
 import { CallbackRecord } from '../callback/callback-record.entity.js';
 import { GatewayAccount } from '../gateway/gateway-account.entity.js';
@@ -12,11 +16,15 @@ import { SyncRecord } from '../refund/sync-record.entity.js';
 
 /** Every table of the service; each entity lives in the module that writes it. */
 export const ENTITIES = [
+  AdminSession,
+  AdminUser,
+  ApiToken,
   AuditEntry,
   CallbackRecord,
   GatewayAccount,
   InterfaceSetting,
   LedgerHead,
+  LoginFailure,
   MerchantApp,
   Notification,
   Payment,
