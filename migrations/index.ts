@@ -1,6 +1,7 @@
 import { InitialSchema1795305600000 } from './1795305600000-initial-schema.js';
 import { GatewayPacing1795392000000 } from './1795392000000-gateway-pacing.js';
 import { AdminAccess1795478400000 } from './1795478400000-admin-access.js';
+import { Cases1795482000000 } from './1795482000000-cases.js';
 import { Ledger1795489200000 } from './1795489200000-ledger.js';
 
 /** In the order in which they run. A migration that was released is never changed. */
@@ -8,5 +9,6 @@ export const MIGRATIONS = [
   InitialSchema1795305600000,
   GatewayPacing1795392000000,
   AdminAccess1795478400000,
+  Cases1795482000000,
   Ledger1795489200000,
 ];

@@ -8,6 +8,7 @@ import { CLOCK, type Clock } from '../shared/clock.js';
 import { IdGenerator } from '../shared/ids.js';
 import { currentTraceId } from '../shared/trace.js';
 import { decide, type DecideInput, type Decision, type DecisionPolicy, type RefundFacts } from './decide.js';
+import { CommandRefused, decideCommand, type CommandInput } from './decide-command.js';
 import { Notification, type NotificationSnapshot } from './notification.entity.js';
 import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
@@ -37,11 +38,13 @@ export interface Applied {
   refund: Refund;
 }
 
-/** One answer to be applied. */
+export type ApplyInput = DecideInput | CommandInput;
+
+/** One answer, or one command of an operator, to be applied. */
 export interface ApplyItem {
   refundId: string;
   paymentId: string;
-  input: DecideInput;
+  input: ApplyInput;
   context: ApplyContext;
 }
 
@@ -74,7 +77,7 @@ const WRITTEN_COLUMNS = [
     'notFoundSince',
     'notFoundCount',
   ] as const),
-  ...(['statusBeforeReview', 'reviewReason', 'lastEvidence'] as const),
+  ...(['statusBeforeReview', 'reviewCode', 'reviewReason', 'reviewOwner', 'lastEvidence'] as const),
 ];
 
 /** Answers of many refunds that come in at the same time share a commit; more than this would hold locks too long. */
@@ -111,7 +114,11 @@ export class ApplyService {
     return this.batcher.submit({ refundId, paymentId, input, context: traced });
   }
 
-  /** For callers that already are in a transaction and insert the refund in it. */
+  /**
+   * For callers that already are in a transaction: to insert the refund in it, or to write down who commanded what.
+   *
+   * @throws CommandRefused for a command that may not be given (any more); nothing has been written then.
+   */
   async applyWithin(manager: EntityManager, item: ApplyItem): Promise<Applied> {
     const [applied] = await this.applyAll(manager, [item]);
     if (!applied) throw new Error('apply() answered nothing');
@@ -174,7 +181,7 @@ export class ApplyService {
     const { input, context } = item;
     const leaseLost = context.leaseToken !== undefined && refund.leaseToken !== context.leaseToken;
     const facts: RefundFacts = { refund, refundableBalance: move.payment.refundableBalance, gatewayRefundNoTaken };
-    const decision = leaseLost ? leaseLostDecision(refund) : decide(facts, input, context.policy, now);
+    const decision = leaseLost ? leaseLostDecision(refund) : judgeInput(facts, input, context.policy, now);
     const changed = decision.status !== refund.status;
     const repairNo = changed ? this.ids.next() : null;
     const record = this.recordOf(item, refund, decision, repairNo, now);
@@ -185,7 +192,7 @@ export class ApplyService {
       status: decision.status,
       reserved: decision.reserved,
       nextSyncAt: decision.nextSyncAt,
-      syncAttempts: refund.syncAttempts + (input.via === 'query' && !wasNotAsked(input) ? 1 : 0),
+      syncAttempts: refund.syncAttempts + (isQuestion(input) ? 1 : 0),
       version: changed ? refund.version + 1 : refund.version,
       statusChangedAt: changed ? now : refund.statusChangedAt,
       ...(context.releaseLease === true && !leaseLost ? { leaseUntil: null, leaseToken: null } : {}),
@@ -193,7 +200,7 @@ export class ApplyService {
 
     if (repairNo === null) return { decision, record, refund, readVersion, repairs: [], notification: undefined };
     const paymentBefore = { status: move.payment.status, balance: move.payment.refundableBalance };
-    movePayment(move, refund, before);
+    movePayment(move, refund, before, decision.overRefund);
     const repairs = this.repairsOf(record, refund, before.status, move.payment, paymentBefore, repairNo, now);
     const notification = isEnd(decision.status) ? this.notificationOf(refund, repairNo, now) : undefined;
     return { decision, record, refund, readVersion, repairs, notification };
@@ -268,11 +275,11 @@ export class ApplyService {
       id: this.ids.next(),
       refundId: refund.id,
       source: context.source,
-      operation: input.via,
+      operation: input.kind === 'command' ? 'command' : input.via,
       traceId: context.traceId ?? currentTraceId() ?? null,
       startedAt: context.startedAt,
       finishedAt: now,
-      result: input.kind === 'observation' ? input.observation.kind : 'error',
+      result: resultOf(input),
       errorKind: input.kind === 'fault' ? input.fault.kind : null,
       gatewayStatus: decision.gatewayStatus,
       effect: decision.effect,
@@ -285,8 +292,27 @@ export class ApplyService {
   }
 }
 
-function wasNotAsked(input: DecideInput): boolean {
-  return input.kind === 'fault' && input.fault.notAsked === true;
+function judgeInput(facts: RefundFacts, input: ApplyInput, policy: DecisionPolicy, now: Date): Decision {
+  if (input.kind !== 'command') return decide(facts, input, policy, now);
+  const verdict = decideCommand(facts, input, policy, now);
+  if (!verdict.allowed) throw new CommandRefused(verdict);
+  return verdict.decision;
+}
+
+function isQuestion(input: ApplyInput): boolean {
+  if (input.kind === 'command' || input.via !== 'query') return false;
+  return input.kind === 'observation' || input.fault.notAsked !== true;
+}
+
+function resultOf(input: ApplyInput): SyncRecord['result'] {
+  switch (input.kind) {
+    case 'observation':
+      return input.observation.kind;
+    case 'fault':
+      return 'error';
+    case 'command':
+      return 'command';
+  }
 }
 
 function leaseLostDecision(refund: Refund): Decision {

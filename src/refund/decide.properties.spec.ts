@@ -177,7 +177,8 @@ describe('decide, for any refund, input and policy', () => {
 
   it('asks a person when asking went on for too long and this answer was no end', () => {
     always(({ effect, status }, { facts: { refund }, input, policy }) => {
-      const isOver = NOW.getTime() - refund.registeredAt.getTime() >= policy.giveUpMs;
+      const since = Math.max(refund.registeredAt.getTime(), refund.statusChangedAt.getTime());
+      const isOver = NOW.getTime() - since >= policy.giveUpMs;
       const isAnswer =
         effect !== 'superseded' && input.via === 'query' && !(input.kind === 'fault' && input.fault.notAsked);
       if (isAnswer && isOver && refund.status === 'progress') expect(status).not.toBe('progress');

@@ -18,7 +18,7 @@ import {
   saidThat,
   type Via,
 } from '../../test/support/refund-builders.js';
-import { GATEWAY_ERROR_KINDS } from '../gateway/gateway.error.js';
+import { GATEWAY_ERROR_KINDS, type GatewayErrorKind } from '../gateway/gateway.error.js';
 import type { CreateReplay, GatewayPolicy } from '../gateway/gateway.port.js';
 import { OBSERVATION_KINDS, type Observation, type ObservationKind } from '../gateway/observation.js';
 import { addMs, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../shared/clock.js';
@@ -40,7 +40,7 @@ function hears(
   return decide(factsOf(refund, facts), answered(refund, observation, via), policy, NOW);
 }
 
-const VIAS: readonly Via[] = ['query', 'callback', 'create'];
+const VIAS: readonly Via[] = ['query', 'callback', 'create', 'redrive'];
 
 /** With the schedule of aPolicy() a refund of an hour is looked at every ten minutes. */
 const BY_SCHEDULE = ahead(10 * MINUTE_MS);
@@ -105,6 +105,7 @@ describe('every status × observation × way in', () => {
           ? BY_QUERY.progress[kind]
           : askNow(status);
       case 'create':
+      case 'redrive':
         return status === 'progress' || status === 'review' ? BY_QUERY[status][kind] : askNow(status);
     }
   }
@@ -289,9 +290,15 @@ describe('an answer that contradicts what we know', () => {
       followUp: 'none',
     });
     expect(Object.keys(decision.patch).sort()).toEqual(
-      status === 'review' ? ['lastEvidence'] : ['lastEvidence', 'reviewReason', 'statusBeforeReview'],
+      status === 'review'
+        ? ['lastEvidence']
+        : ['lastEvidence', 'reviewCode', 'reviewOwner', 'reviewReason', 'statusBeforeReview'],
     );
-    expect(decision.patch.lastEvidence).toMatchObject({ kind: observation.kind });
+    expect(decision.patch.lastEvidence).toMatchObject({
+      kind: observation.kind,
+      contradiction: expect.any(String) as string,
+    });
+    if (status !== 'review') expect(decision.patch.reviewCode).toBe('contradiction');
   });
 
   it('in a callback opens the case as well', () => {
@@ -860,5 +867,53 @@ describe('time', () => {
     const refund = aRefund({ registeredAt: later });
     const decision = decide(factsOf(refund), answered(refund, said.processing()), aPolicy(), later);
     expect(decision.nextSyncAt).toEqual(addMs(later, MINUTE_MS));
+  });
+});
+
+describe('the answer to a re-drive', () => {
+  const back = (changes: Partial<Refund> = {}) => aRefund({ gatewayRefundNo: 'G1', ...changes });
+  const fails = (kind: GatewayErrorKind) =>
+    decide(factsOf(back()), faulted(back(), aFault(kind, { nothingHappened: true }), 'redrive'), aPolicy(), NOW);
+
+  it.each([
+    ['success', 'success'],
+    ['processing', 'progress'],
+    ['failed', 'fail'],
+    ['abnormal', 'review'],
+  ] as const)('%s makes it %s, as the answer to a question would', (kind, status) => {
+    expect(hears(back(), saidThat(kind), { via: 'redrive' }).status).toBe(status);
+  });
+
+  it('that is a refusal leaves it as abnormal as it was: a case', () => {
+    expect(fails('rejected')).toMatchObject({
+      status: 'review',
+      reserved: true,
+      patch: { reviewCode: 'abnormal' },
+    });
+  });
+
+  it('that is lost ends nothing and opens no case: the gateway is asked soon', () => {
+    for (const kind of ['ambiguous', 'unavailable', 'badConfig'] as const) {
+      const decision = fails(kind);
+      expect(decision).toMatchObject({ effect: 'unchanged', status: 'progress', patch: {} });
+      expect(decision.nextSyncAt?.getTime()).toBeGreaterThanOrEqual(ahead(MINUTE_MS).getTime());
+    }
+  });
+
+  it('that comes after the end is a reason to ask', () => {
+    expect(hears(aRefundIn('fail'), said.success(), { via: 'redrive' })).toMatchObject({
+      status: 'fail',
+      nextSyncAt: NOW,
+    });
+  });
+});
+
+describe('a refund that is back in progress', () => {
+  it('is asked about for another whole time before a person must look again', () => {
+    const old = { registeredAt: ago(90 * DAY_MS) };
+    expect(hears(aRefund({ ...old, statusChangedAt: ago(29 * DAY_MS) }), said.processing()).status).toBe('progress');
+    expect(hears(aRefund({ ...old, statusChangedAt: ago(30 * DAY_MS) }), said.processing()).patch).toMatchObject({
+      reviewCode: 'gaveUp',
+    });
   });
 });

@@ -1,10 +1,12 @@
 import type { GatewayErrorKind } from '../gateway/gateway.error.js';
 import type { GatewayPolicy } from '../gateway/gateway.port.js';
 import type { Observation, SuccessObservation } from '../gateway/observation.js';
+import type { GatewayCallKind } from '../gateway/refusal-rules.js';
 import { addMs, MINUTE_MS } from '../shared/clock.js';
 import { CLOSED_LOOK_FOR_MS, nextLookAfterEnd, nextLookAt, REVIEW_LOOK_MS } from './look-schedule.js';
 import type { Evidence, Refund } from './refund.entity.js';
 import { isEnd, visibleStatus, type RefundStatus } from './refund-status.js';
+import type { ReviewCode } from './review-code.js';
 import type { GatewayStatus } from './sync-record.entity.js';
 import { callbackCell, QUERY_TABLE } from './transition-table.js';
 
@@ -29,15 +31,18 @@ export interface GatewayFault {
   notAsked?: boolean;
 }
 
+/** How an answer came in. */
+export type AnswerSource = GatewayCallKind | 'callback';
+
 export type DecideInput =
   | {
       kind: 'observation';
-      via: 'query' | 'callback' | 'create';
+      via: AnswerSource;
       observation: Observation;
       /** `refund.version` as read before the question was sent. */
       askedAtVersion: number;
     }
-  | { kind: 'fault'; via: 'query' | 'create'; fault: GatewayFault; askedAtVersion: number };
+  | { kind: 'fault'; via: GatewayCallKind; fault: GatewayFault; askedAtVersion: number };
 
 export interface DecisionPolicy {
   gateway: GatewayPolicy;
@@ -46,6 +51,8 @@ export interface DecisionPolicy {
   giveUpMs: number;
   /** The merchant's id at the gateway as the account knows it; null where the channel has none. */
   merchantId: string | null;
+  /** The connector can send an abnormal refund on its way again. */
+  offersRedrive: boolean;
   /** From -1 to 1. */
   jitter: number;
 }
@@ -63,7 +70,9 @@ export type RefundPatch = Partial<
     | 'notFoundSince'
     | 'notFoundCount'
     | 'statusBeforeReview'
+    | 'reviewCode'
     | 'reviewReason'
+    | 'reviewOwner'
     | 'lastEvidence'
   >
 >;
@@ -73,6 +82,8 @@ export interface Decision {
   status: RefundStatus;
   /** The amount is taken from the payment's balance afterwards. */
   reserved: boolean;
+  /** Of an amount that becomes reserved, the part that the balance does not have: `overRefunded` grows by it. Minor units; absent: 0. */
+  overRefund?: number;
   nextSyncAt: Date | null;
   patch: RefundPatch;
   /** One sentence for the records. */
@@ -114,13 +125,16 @@ export function decide(facts: RefundFacts, input: DecideInput, policy: DecisionP
 
 function decideObservation(
   facts: RefundFacts,
-  via: 'query' | 'callback' | 'create',
+  via: AnswerSource,
   observation: Observation,
   policy: DecisionPolicy,
   now: Date,
 ): Decision {
   const { refund } = facts;
-  const learned: RefundPatch = { lastEvidence: evidenceOf(observation, now), ...acknowledgement(refund, observation) };
+  const learned: RefundPatch = {
+    lastEvidence: evidenceOf(observation, via, now),
+    ...acknowledgement(refund, observation),
+  };
   const with_ = (decision: Decision): Decision => ({ ...decision, patch: { ...learned, ...decision.patch } });
 
   if (isHint(via, refund.status, observation)) {
@@ -135,21 +149,18 @@ function decideObservation(
   if (!observation.authenticated && wantsProof(refund.status, observation.kind)) {
     const why = `the gateway's "${observation.raw.code}" was not signed by the gateway: not believed`;
     const decision = isOver(refund, policy, now)
-      ? review(refund, now, `${giveUpReason(policy)} (${why})`)
+      ? review(refund, now, 'gaveUp', `${giveUpReason(policy)} (${why})`)
       : { ...unchanged(refund, why), nextSyncAt: nextLook(refund, policy, now) };
-    return { ...decision, patch: { ...decision.patch, lastEvidence: evidenceOf(observation, now) } };
+    return { ...decision, patch: { ...decision.patch, lastEvidence: evidenceOf(observation, via, now) } };
   }
   const mismatch = contradiction(facts, observation, policy);
   if (mismatch !== undefined) {
     // Nothing is filled in from an answer that may be about another refund.
-    if (refund.status === 'review') {
-      return {
-        ...stay(refund, policy, now, mismatch, 'refund_progress'),
-        patch: { lastEvidence: learned.lastEvidence ?? null },
-      };
-    }
-    const decision = review(refund, now, mismatch);
-    return { ...decision, patch: { ...decision.patch, lastEvidence: learned.lastEvidence ?? null } };
+    const lastEvidence = { ...evidenceOf(observation, via, now), contradiction: mismatch.slice(0, 500) };
+    if (refund.status === 'review')
+      return { ...stay(refund, policy, now, mismatch, 'refund_progress'), patch: { lastEvidence } };
+    const decision = review(refund, now, 'contradiction', mismatch);
+    return { ...decision, patch: { ...decision.patch, lastEvidence } };
   }
 
   const cell = QUERY_TABLE[refund.status][observation.kind];
@@ -163,6 +174,7 @@ function decideObservation(
           review(
             refund,
             now,
+            'failedAfterSuccess',
             `the gateway reports a failure after success (${observation.raw.code}), which it does not announce`,
           ),
         );
@@ -175,7 +187,7 @@ function decideObservation(
     case 'reopen':
       return with_(reopen(facts, policy, now));
     case 'review':
-      return with_(review(refund, now, reviewReason(refund.status, observation)));
+      return with_(review(refund, now, ...reviewReason(refund.status, observation)));
     case 'stay':
       return with_(stayInTime(refund, observation, policy, now));
   }
@@ -187,15 +199,12 @@ function wantsProof(status: RefundStatus, kind: Observation['kind']): boolean {
 }
 
 /** Only a query leaves an end. Whatever else comes in then is a reason to ask, and nothing more. */
-function isHint(
-  via: 'query' | 'callback' | 'create',
-  status: RefundStatus,
-  { kind, authenticated }: Observation,
-): boolean {
+function isHint(via: AnswerSource, status: RefundStatus, { kind, authenticated }: Observation): boolean {
   switch (via) {
     case 'query':
       return false;
     case 'create':
+    case 'redrive':
       return isEnd(status);
     case 'callback':
       return !authenticated || callbackCell(status, kind) === 'askNow';
@@ -267,7 +276,7 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
     patch: counted,
     gatewayStatus: 'pay_not_found',
   };
-  if (isOver(refund, policy, now)) return withPatch(review(refund, now, giveUpReason(policy)), counted);
+  if (isOver(refund, policy, now)) return withPatch(review(refund, now, 'gaveUp', giveUpReason(policy)), counted);
   if (mayBeLost(refund)) {
     return replay(refund, policy, now, waiting);
   }
@@ -294,6 +303,7 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
     review(
       refund,
       now,
+      'notFound',
       `the gateway has not known this refund for its whole grace period (seen ${count} times): consider closing it`,
     ),
     counted,
@@ -322,7 +332,12 @@ function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Deci
         };
       }
       return withPatch(
-        review(refund, now, 'the create may never have arrived, and it is too late to repeat it safely'),
+        review(
+          refund,
+          now,
+          'createUnknown',
+          'the create may never have arrived, and it is too late to repeat it safely',
+        ),
         waiting.patch,
       );
     case 'never': {
@@ -330,7 +345,12 @@ function replay(refund: Refund, policy: DecisionPolicy, now: Date, waiting: Deci
       const count = refund.notFoundCount + 1;
       if (now.getTime() - sentAt.getTime() < policy.notFoundGraceMs || count < MIN_NOT_FOUND_COUNT) return waiting;
       return withPatch(
-        review(refund, now, 'the create may never have arrived, and this gateway must not be sent it twice'),
+        review(
+          refund,
+          now,
+          'createUnknown',
+          'the create may never have arrived, and this gateway must not be sent it twice',
+        ),
         waiting.patch,
       );
     }
@@ -342,6 +362,7 @@ function reopen({ refund, refundableBalance }: RefundFacts, policy: DecisionPoli
     return review(
       refund,
       now,
+      'balanceSpent',
       'the gateway works on a refund that we had ended, and its amount is no longer in the refundable balance',
     );
   }
@@ -359,7 +380,7 @@ function reopen({ refund, refundableBalance }: RefundFacts, policy: DecisionPoli
 }
 
 function stayInTime(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date): Decision {
-  if (isOver(refund, policy, now)) return review(refund, now, giveUpReason(policy));
+  if (isOver(refund, policy, now)) return review(refund, now, 'gaveUp', giveUpReason(policy));
   const decision = stay(
     refund,
     policy,
@@ -380,14 +401,19 @@ function stay(
   return { ...unchanged(refund, explanation), nextSyncAt: nextLook(refund, policy, now), gatewayStatus };
 }
 
-function review(refund: Refund, now: Date, reason: string): Decision {
+function review(refund: Refund, now: Date, code: ReviewCode, reason: string): Decision {
   return {
     effect: 'changed',
     status: 'review',
     // What was known stays known: nothing moves until a person decides.
     reserved: refund.reserved,
     nextSyncAt: addMs(now, REVIEW_LOOK_MS),
-    patch: { statusBeforeReview: refund.status, reviewReason: reason.slice(0, 500) },
+    patch: {
+      statusBeforeReview: refund.status,
+      reviewCode: code,
+      reviewReason: reason.slice(0, 500),
+      reviewOwner: null,
+    },
     explanation: `a person must look: ${reason}`.slice(0, 500),
     gatewayStatus: 'refund_progress',
     followUp: 'none',
@@ -396,7 +422,7 @@ function review(refund: Refund, now: Date, reason: string): Decision {
 
 function decideFault(
   { refund }: RefundFacts,
-  via: 'query' | 'create',
+  via: GatewayCallKind,
   fault: GatewayFault,
   policy: DecisionPolicy,
   now: Date,
@@ -423,8 +449,9 @@ function decideFault(
       patch: { createState: 'unknown' },
     };
   }
+  if (via === 'redrive') return decideFailedRedrive(refund, fault, text, now);
   if (isOver(refund, policy, now)) {
-    return { ...review(refund, now, `${giveUpReason(policy)} (${text})`), gatewayStatus: null };
+    return { ...review(refund, now, 'gaveUp', `${giveUpReason(policy)} (${text})`), gatewayStatus: null };
   }
   return {
     ...unchanged(refund, `the gateway could not be asked (${text}): nothing is concluded`),
@@ -432,10 +459,23 @@ function decideFault(
   };
 }
 
+/** A refusal left the refund as abnormal as it was; without an answer only the gateway knows whether it is on its way again. */
+function decideFailedRedrive(refund: Refund, fault: GatewayFault, text: string, now: Date): Decision {
+  if (fault.kind === 'rejected' && refund.status === 'progress')
+    return {
+      ...review(refund, now, 'abnormal', `the gateway refused to send the refund on its way again (${text})`),
+      gatewayStatus: null,
+    };
+  return {
+    ...unchanged(refund, `it is not known whether the refund is on its way again (${text}): the gateway will be asked`),
+    nextSyncAt: atLeast(addMs(now, MINUTE_MS), fault, now),
+  };
+}
+
 /** Nothing was learned, so nothing is counted or concluded, also where time is up: a create is as unsent as before it was announced. */
 function decideNotAsked(
   refund: Refund,
-  via: 'query' | 'create',
+  via: GatewayCallKind,
   fault: GatewayFault,
   policy: DecisionPolicy,
   now: Date,
@@ -506,20 +546,26 @@ function withPatch(decision: Decision, patch: RefundPatch): Decision {
   return { ...decision, patch: { ...patch, ...decision.patch } };
 }
 
-/** Asking has gone on for so long that a person must look. */
-function isOver(refund: Refund, policy: DecisionPolicy, now: Date): boolean {
-  return refund.status === 'progress' && now.getTime() - refund.registeredAt.getTime() >= policy.giveUpMs;
+/** Asking has gone on for so long that a person must look: since it was registered, or since it came back to progress. */
+function isOver({ status, registeredAt, statusChangedAt }: Refund, policy: DecisionPolicy, now: Date): boolean {
+  const askedSinceMs = Math.max(registeredAt.getTime(), statusChangedAt.getTime());
+  return status === 'progress' && now.getTime() - askedSinceMs >= policy.giveUpMs;
 }
 
 function giveUpReason(policy: DecisionPolicy): string {
   return `no end after ${Math.round(policy.giveUpMs / 86_400_000)} days of asking`;
 }
 
-function reviewReason(status: RefundStatus, observation: Observation): string {
-  if (observation.kind === 'abnormal') return `the gateway reports an abnormal refund: ${observation.message}`;
+/** The code and the sentence of a cell that asks a person. */
+function reviewReason(status: RefundStatus, observation: Observation): [ReviewCode, string] {
+  if (observation.kind === 'abnormal')
+    return ['abnormal', `the gateway reports an abnormal refund: ${observation.message}`];
   if (observation.kind === 'success')
-    return `the gateway says the money was returned, but the refund had ended as ${status}`;
-  return `the gateway says ${observation.kind} (${observation.raw.code}), but the refund is ${status}`;
+    return ['movedAfterEnd', `the gateway says the money was returned, but the refund had ended as ${status}`];
+  return [
+    'goneAfterSuccess',
+    `the gateway says ${observation.kind} (${observation.raw.code}), but the refund is ${status}`,
+  ];
 }
 
 /** An answer that contradicts what we know of the refund, in one sentence; undefined when it fits. */
@@ -558,13 +604,15 @@ function acknowledgement(refund: Refund, observation: Observation): RefundPatch 
     : {};
 }
 
-function evidenceOf(observation: Observation, now: Date): Evidence {
+function evidenceOf(observation: Observation, via: AnswerSource, now: Date): Evidence {
   return {
     kind: observation.kind,
+    via,
     authenticated: observation.authenticated,
     seenAt: now.toISOString(),
     code: observation.raw.code.slice(0, 64),
     message: observation.raw.message.slice(0, 500),
+    ...(observation.kind === 'success' ? { finishedAt: observation.finishedAt?.toISOString() ?? null } : {}),
   };
 }
 

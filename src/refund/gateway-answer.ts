@@ -1,5 +1,6 @@
 import { GatewayError } from '../gateway/gateway.error.js';
 import type { Observation, RawAnswer } from '../gateway/observation.js';
+import type { GatewayCallKind } from '../gateway/refusal-rules.js';
 import type { DecideInput } from './decide.js';
 
 /** An answer, or its lack, in the form that decide() takes, and what to keep of it as evidence. */
@@ -11,7 +12,7 @@ export interface GatewayAnswer {
 /** Waits for a gateway call and turns both its outcomes into data. Anything but a GatewayError is a bug and goes on up. */
 export async function gatewayAnswer(
   call: Promise<Observation>,
-  via: 'query' | 'create',
+  via: GatewayCallKind,
   askedAtVersion: number,
 ): Promise<GatewayAnswer> {
   try {

@@ -26,11 +26,16 @@ export function paymentStatus(refundedAmount: number, amount: number): PaymentSt
   return refundedAmount < amount ? 'partial_refund' : 'refunded';
 }
 
-/** Adds what the change of one refund does to its payment. */
+/**
+ * Adds what the change of one refund does to its payment.
+ *
+ * @param overRefund of an amount that becomes reserved, the part that is refunded beyond the payment.
+ */
 export function movePayment(
   move: PaymentMove,
-  refund: Refund,
+  refund: Pick<Refund, 'amount' | 'status' | 'reserved'>,
   before: { status: RefundStatus; reserved: boolean },
+  overRefund = 0,
 ): void {
   const { payment } = move;
   let overDelta = 0;
@@ -40,7 +45,8 @@ export function movePayment(
     overDelta = payment.overRefunded === 0 ? 0 : -Math.min(payment.overRefunded, refund.amount);
     balanceDelta = refund.amount + overDelta;
   } else if (!before.reserved && refund.reserved) {
-    balanceDelta = -refund.amount;
+    overDelta = overRefund;
+    balanceDelta = overRefund - refund.amount;
   }
   const refundedDelta =
     (refund.status === 'success' ? refund.amount : 0) - (before.status === 'success' ? refund.amount : 0);

@@ -28,6 +28,7 @@ export class PolicyService {
       notFoundPolicy: account.notFoundPolicy,
       giveUpMs: this.config.syncGiveUpMs,
       merchantId: account.merchantId,
+      offersRedrive: gateway.redrive !== undefined,
       jitter: Math.random() * 2 - 1,
     };
   }
@@ -44,6 +45,7 @@ export class PolicyService {
       notFoundPolicy: 'review',
       giveUpMs: this.config.syncGiveUpMs,
       merchantId: null,
+      offersRedrive: false,
       jitter: 0,
     };
   }

@@ -107,13 +107,13 @@ export class RefundQueryService {
     return newest?.id ?? null;
   }
 
-  /** What was asked after a look, oldest first; callbacks, which nobody asked for, are left out. */
+  /** What was asked after a look, oldest first; callbacks and commands, which are no questions, are left out. */
   async syncsAfter(refundId: string, afterId: string | null): Promise<SyncRecord[]> {
     return this.db.read((manager) => {
       const query = manager
         .createQueryBuilder(SyncRecord, 'sync')
         .where('sync.refundId = :refundId', { refundId })
-        .andWhere("sync.operation <> 'callback'")
+        .andWhere("sync.operation NOT IN ('callback', 'command')")
         .orderBy('sync.id', 'ASC')
         .limit(HISTORY_LIMIT);
       if (afterId !== null) query.andWhere('sync.id > :afterId', { afterId });

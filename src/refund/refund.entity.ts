@@ -1,16 +1,24 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import { amountTransformer } from '../shared/money.js';
 import type { Observation } from '../gateway/observation.js';
+import type { GatewayCallKind } from '../gateway/refusal-rules.js';
+import type { ReviewCode } from './review-code.js';
 import type { CreateState, RefundSource, RefundStatus } from './refund-status.js';
 
 /** What was last learned of a refund, kept as evidence on the row; every answer is a sync record as well. */
 export interface Evidence {
   kind: Observation['kind'];
+  /** How it was learned; only an answer to a query is enough to end a case by. */
+  via: GatewayCallKind | 'callback';
   authenticated: boolean;
   /** ISO 8601. */
   seenAt: string;
   code: string;
   message: string;
+  /** Of a success: when the gateway says the money was returned, ISO 8601. */
+  finishedAt?: string | null;
+  /** What of the answer does not fit this refund. */
+  contradiction?: string;
 }
 
 /** One refund. Its status is written by `apply()` alone. */
@@ -121,9 +129,16 @@ export class Refund {
   @Column('varchar', { nullable: true })
   statusBeforeReview: RefundStatus | null;
 
-  /** Why a person is asked; set while in review. */
+  /** Why a person is asked, as a code and in a sentence; set while in review. */
+  @Column('varchar', { nullable: true })
+  reviewCode: ReviewCode | null;
+
   @Column('varchar', { nullable: true })
   reviewReason: string | null;
+
+  /** Who has taken the case. */
+  @Column('varchar', { nullable: true })
+  reviewOwner: string | null;
 
   @Column('simple-json', { nullable: true })
   lastEvidence: Evidence | null;

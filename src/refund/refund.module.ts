@@ -14,6 +14,7 @@ import { PolicyService } from './policy.service.js';
 import { RefundController } from './refund.controller.js';
 import { RefundQueryService } from './refund-query.service.js';
 import { RegisterService } from './register.service.js';
+import { SilentRefunds } from './silent-refund.service.js';
 import { assertTableIsTotal } from './transition-table.js';
 
 @Module({
@@ -31,6 +32,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PolicyService,
     RefundQueryService,
     RegisterService,
+    SilentRefunds,
   ],
   exports: [
     ApplyService,
@@ -41,6 +43,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PolicyService,
     RefundQueryService,
     RegisterService,
+    SilentRefunds,
   ],
 })
 export class RefundModule implements OnModuleInit {

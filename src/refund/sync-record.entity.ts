@@ -1,5 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { GatewayErrorKind } from '../gateway/gateway.error.js';
+import type { GatewayCallKind } from '../gateway/refusal-rules.js';
 import type { ObservationKind, RawAnswer } from '../gateway/observation.js';
 import type { RefundStatus } from './refund-status.js';
 
@@ -10,7 +11,7 @@ export type SyncSource = (typeof SYNC_SOURCES)[number];
 /** What the merchant API reports of an answer (`data.gatewayStatus`). */
 export type GatewayStatus = 'refund_success' | 'refund_fail' | 'refund_progress' | 'pay_not_found';
 
-/** One answer (or missing answer) of a gateway and what became of it. Append-only. */
+/** One answer (or missing answer) of a gateway, or one command of an operator, and what became of it. Append-only. */
 @Entity('sync_record')
 export class SyncRecord {
   @PrimaryColumn('bigint')
@@ -23,7 +24,7 @@ export class SyncRecord {
   source: SyncSource;
 
   @Column('varchar')
-  operation: 'query' | 'create' | 'callback';
+  operation: GatewayCallKind | 'callback' | 'command';
 
   @Column('varchar', { nullable: true })
   traceId: string | null;
@@ -35,7 +36,7 @@ export class SyncRecord {
   finishedAt: Date;
 
   @Column('varchar')
-  result: ObservationKind | 'error';
+  result: ObservationKind | 'error' | 'command';
 
   /** Null unless `result` is error. */
   @Column('varchar', { nullable: true })

@@ -86,7 +86,7 @@ const inputs = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       kind: fc.constant('observation' as const),
-      via: fc.constantFrom('query', 'query', 'query', 'callback', 'create'),
+      via: fc.constantFrom('query', 'query', 'query', 'callback', 'create', 'redrive'),
       observation: observations,
     }),
   },
@@ -94,7 +94,7 @@ const inputs = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       kind: fc.constant('fault' as const),
-      via: fc.constantFrom('query', 'create'),
+      via: fc.constantFrom('query', 'create', 'redrive'),
       fault: fc.record({
         kind: fc.constantFrom('rejected' as const, ...GATEWAY_ERROR_KINDS),
         code: text,

@@ -9,7 +9,8 @@ import type {
   ProcessingObservation,
   SuccessObservation,
 } from '../../src/gateway/observation.js';
-import type { DecideInput, DecisionPolicy, GatewayFault, RefundFacts } from '../../src/refund/decide.js';
+import type { GatewayCallKind } from '../../src/gateway/refusal-rules.js';
+import type { AnswerSource, DecideInput, DecisionPolicy, GatewayFault, RefundFacts } from '../../src/refund/decide.js';
 import { newRefund } from '../../src/refund/new-refund.js';
 import { Payment } from '../../src/refund/payment.entity.js';
 import type { Refund } from '../../src/refund/refund.entity.js';
@@ -91,6 +92,7 @@ export function aRefundIn(status: RefundStatus, changes: Partial<Refund> = {}): 
         ...ended,
         nextSyncAt: NOW,
         statusBeforeReview: 'progress',
+        reviewCode: 'abnormal',
         reviewReason: 'the gateway reports an abnormal refund',
         ...changes,
       });
@@ -150,7 +152,7 @@ export function saidThat(kind: ObservationKind, changes: Partial<Observation> = 
   return { ...said[kind](), ...changes } as Observation;
 }
 
-export type Via = 'query' | 'callback' | 'create';
+export type Via = AnswerSource;
 
 /** The answer to a question that was asked of this very version of the refund. */
 export function answered(refund: Refund, observation: Observation, via: Via = 'query'): DecideInput {
@@ -161,7 +163,7 @@ export function aFault(kind: GatewayErrorKind, changes: Partial<GatewayFault> = 
   return { kind, code: 'timeout', message: 'no answer within 10000 ms', nothingHappened: false, ...changes };
 }
 
-export function faulted(refund: Refund, fault: GatewayFault, via: 'query' | 'create' = 'query'): DecideInput {
+export function faulted(refund: Refund, fault: GatewayFault, via: GatewayCallKind = 'query'): DecideInput {
   return { kind: 'fault', via, fault, askedAtVersion: refund.version };
 }
 
@@ -186,6 +188,7 @@ export function aPolicy(changes: Partial<DecisionPolicy> = {}, gateway: Partial<
     notFoundPolicy: 'review',
     giveUpMs: 30 * DAY_MS,
     merchantId: MERCHANT_ID,
+    offersRedrive: false,
     jitter: 0,
     ...changes,
   };
