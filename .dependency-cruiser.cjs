@@ -60,13 +60,14 @@ const modules = {
 const overviews = ['admin', 'observability'];
 
 /** The folders of src/gateway/ that are one gateway each; a new one goes here. */
-const gatewayFolders = ['alipay', 'wechat', 'unionpay', 'stripe', 'paypal', 'adyen'].join('|');
+const gatewayFolders = ['alipay', 'wechat', 'wechat-v2', 'unionpay', 'stripe', 'paypal', 'adyen'].join('|');
 
 /** Each gateway's own library, behind the port: name of the folder in src/gateway → packages. */
 const gatewayLibraries = {
   alipay: ['alipay-sdk'],
   stripe: ['stripe'],
   wechat: ['wechatpay-axios-plugin'],
+  'wechat-v2': ['fast-xml-parser'],
 };
 
 const folders = (names) => names.map((name) => `^src/${name}/`);

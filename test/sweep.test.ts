@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { wechatPolicy } from '../src/gateway/wechat/wechat.gateway.js';
+import { wechatPolicy } from '../src/gateway/wechat-pay.js';
 import { DueRefundService } from '../src/refund/due-refund.service.js';
 import type { Refund } from '../src/refund/refund.entity.js';
 import { APP_CONFIG, type AppConfig } from '../src/config/app-config.js';

@@ -148,7 +148,7 @@ describe('a genuine callback', () => {
 
   it('of a service provider names both merchants', () => {
     const raw = sendContent({ mchid: undefined, sp_mchid: '1900000100', sub_mchid: '1900000109' });
-    expect(receive(raw, { subMchId: '1900000109' }).observation.identity.merchantId).toBe('1900000100');
+    expect(receive(raw, { subMchId: '1900000109' }).observation.identity.merchantId).toBe('1900000100/1900000109');
   });
 
   it('leaves another merchant’s number to be compared', () => {

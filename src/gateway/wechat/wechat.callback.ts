@@ -2,6 +2,7 @@ import { createDecipheriv, verify, type KeyObject } from 'node:crypto';
 
 import { CallbackRejected, type CallbackHandler, type CallbackMessage, type RawCallback } from '../gateway.port.js';
 import { isRecord, parseObject } from '../json-object.js';
+import { merchantIdOf } from '../wechat-pay.js';
 import { wechatKeys, type WechatConfig, type WechatKeys } from './wechat.config.js';
 import { CALLBACK, observe, readRefund } from './wechat.status.js';
 
@@ -43,10 +44,10 @@ function receive(raw: RawCallback, config: WechatConfig): CallbackMessage {
   if ('badField' in refund) return refuse(`the refund's ${refund.badField} is missing or malformed`);
   if (!EVENT_STATUSES[eventType]?.includes(refund.status))
     return refuse('event type and refund status contradict each other');
-  const merchantId = content.mchid ?? content.sp_mchid;
-  if (typeof merchantId !== 'string' || merchantId === '') return refuse('it names no merchant');
-  if (config.subMchId !== undefined && content.sub_mchid !== config.subMchId)
-    return refuse('it is for another sub-merchant');
+  const mchId = content.mchid ?? content.sp_mchid;
+  if (typeof mchId !== 'string' || mchId === '') return refuse('it names no merchant');
+  // A sub-merchant's refunds are another account's, also where that account is not set up: the same number may be used twice.
+  if ((content.sub_mchid ?? undefined) !== config.subMchId) return refuse('it is for another sub-merchant');
 
   return {
     eventKey,
@@ -54,7 +55,10 @@ function receive(raw: RawCallback, config: WechatConfig): CallbackMessage {
     gatewayRequestNo: refund.outRefundNo,
     gatewayRefundNo: refund.refundId,
     outTradeNo: refund.outTradeNo,
-    observation: observe(refund, { merchantId, rawBody: { event_type: eventType } }),
+    observation: observe(refund, {
+      merchantId: merchantIdOf(mchId, config.subMchId),
+      rawBody: { event_type: eventType },
+    }),
   };
 }
 

@@ -6,7 +6,8 @@ import { Decorator } from 'wechatpay-axios-plugin';
 import { GatewayError } from '../gateway.error.js';
 import { unanswered, type GatewayCallKind } from '../refusal-rules.js';
 import { startDeadline, transportFault } from '../transport.js';
-import { WECHAT_DEFAULT_BASE_URL, wechatKeys, type WechatConfig } from './wechat.config.js';
+import { WECHAT_DEFAULT_BASE_URL } from '../wechat-pay.js';
+import { wechatKeys, type WechatConfig } from './wechat.config.js';
 import type { WechatAnswer } from './wechat.errors.js';
 
 /** A refund object has about 2 KiB; this leaves room for many promotions. */

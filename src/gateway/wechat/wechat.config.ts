@@ -3,11 +3,12 @@ import { createPrivateKey, createPublicKey, createSecretKey, X509Certificate, ty
 import { rsaFault, urlFault } from '../config-checks.js';
 import type { ConfigSchema } from '../config-schema.js';
 import { GatewayError } from '../gateway.error.js';
+import { merchantNumberFault, WECHAT_DEFAULT_BASE_URL } from '../wechat-pay.js';
 
-export const WECHAT_DEFAULT_BASE_URL = 'https://api.mch.weixin.qq.com';
 export const WECHAT_FUNDS_ACCOUNTS = ['AVAILABLE', 'UNSETTLED'] as const;
 
 export interface WechatConfig {
+  apiVersion?: 'v3';
   mchId: string;
   serialNo: string;
   privateKey: string;
@@ -33,16 +34,22 @@ export interface WechatKeys {
 
 const SERIAL = /^[0-9A-F]{8,40}$/;
 const PUBLIC_KEY_ID = /^PUB_KEY_ID_[0-9A-Za-z]{1,64}$/;
-const MERCHANT_ID = /^\d{1,32}$/;
 const SERIAL_FORM = 'upper-case hex digits, as `openssl x509 -noout -serial` prints them';
 
 export const wechatConfig: ConfigSchema<WechatConfig> = {
+  apiVersion: {
+    description: 'Which API the account uses: v3, also when left out, or v2, which has other settings',
+    example: 'v3',
+    required: false,
+    secret: false,
+    check: (value) => (value === 'v3' ? undefined : 'must be v3 or v2'),
+  },
   mchId: {
     description: 'Merchant number (商户号); in service-provider mode the service provider’s (sp_mchid)',
     example: '1900000100',
     required: true,
     secret: false,
-    check: (value) => (MERCHANT_ID.test(value) ? undefined : 'must be 1 to 32 digits'),
+    check: merchantNumberFault,
   },
   serialNo: {
     description: 'Serial number of the merchant API certificate (商户API证书序列号)',
@@ -110,7 +117,7 @@ export const wechatConfig: ConfigSchema<WechatConfig> = {
     example: '1900000109',
     required: false,
     secret: false,
-    check: (value) => (MERCHANT_ID.test(value) ? undefined : 'must be 1 to 32 digits'),
+    check: merchantNumberFault,
   },
   fundsAccount: {
     description: 'Which funds pay for refunds (funds_account); leave it out unless WeChat Pay told you to set it',

@@ -14,6 +14,7 @@ import {
   type GatewayCallKind,
   type RefusalRule,
 } from '../refusal-rules.js';
+import { RATE_LIMIT_PAUSE_MS } from '../wechat-pay.js';
 
 /** An HTTP answer before anybody judged it. */
 export interface WechatAnswer {
@@ -158,9 +159,6 @@ export const WECHAT_REFUSALS: readonly RefusalRule<GatewayCallKind>[] = [
     reason: 'WeChat Pay refused the request.',
   },
 ];
-
-/** Documented: wait a minute (gateways.md §1.1). */
-const RATE_LIMIT_PAUSE_MS = 60_000;
 
 /** What a non-2xx answer means: that the refund is not found, or an error (returned, not thrown). */
 export function readRefusal(operation: GatewayCallKind, answer: WechatAnswer): NotFoundObservation | GatewayError {

@@ -5,10 +5,11 @@ import { describe, expect, it } from 'vitest';
 import vectors from '../../../test/vectors/wechat-v3.json' with { type: 'json' };
 import { GatewayError } from '../gateway.error.js';
 import type { GatewayCall, RefundOrder } from '../gateway.port.js';
+import { wechatPolicy } from '../wechat-pay.js';
 import { createWechatClient, type WechatRequest, type WechatTransport } from './wechat.client.js';
 import type { WechatConfig } from './wechat.config.js';
 import type { WechatAnswer } from './wechat.errors.js';
-import { classifyAnswer, createWechatGateway, wechatGateway, wechatPolicy } from './wechat.gateway.js';
+import { classifyAnswer, createWechatGateway, wechatGateway } from './wechat.gateway.js';
 
 const config: WechatConfig = vectors.config;
 const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
