@@ -72,6 +72,11 @@ export interface GatewayPolicy {
   /** How long "not found" may still be replication delay. */
   notFoundGraceMs: number;
   createReplay: CreateReplay;
+  /**
+   * For a gateway that takes a create, then says nothing of the refund, and advises to send the very same again (Alipay): so long after the
+   * last send, and so many times. Wants `createReplay` forever. Absent: a create that was taken is never repeated.
+   */
+  repeatAcknowledged?: { afterMs: number; times: number };
   /** True where "not found" is an authenticated answer that cannot mean anything else (not Alipay's absent status). */
   notFoundIsDistinguishable: boolean;
   /** True where the gateway documents that a succeeded refund can fail later (Stripe). */

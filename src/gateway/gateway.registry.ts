@@ -28,6 +28,8 @@ export class GatewayRegistry {
       if (gateway.sendCreate !== undefined && gateway.prepareCreate === undefined) {
         throw new Error(`${gateway.code}: sendCreate needs prepareCreate, or a repeat would not be byte-identical`);
       }
+      if (gateway.policy.repeatAcknowledged && gateway.policy.createReplay.mode !== 'forever')
+        throw new Error(`${gateway.code}: a create that was taken may be repeated only where any repeat is harmless`);
       connectors.set(key, gateway);
       channelOfCode.set(gateway.code, channel);
     }

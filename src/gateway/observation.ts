@@ -26,6 +26,8 @@ export interface EchoedIdentity {
   gatewayRefundNo?: string;
   outTradeNo?: string;
   gatewayPaymentNo?: string;
+  /** The payment's other number, where a gateway has two for one payment (Stripe: intent and charge). */
+  gatewayPaymentNoAlias?: string;
   merchantId?: string;
 }
 

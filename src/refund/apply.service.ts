@@ -7,7 +7,14 @@ import { Batcher } from '../shared/batcher.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { IdGenerator } from '../shared/ids.js';
 import { currentTraceId } from '../shared/trace.js';
-import { decide, type DecideInput, type Decision, type DecisionPolicy, type RefundFacts } from './decide.js';
+import {
+  decide,
+  newGatewayRefundNo,
+  type DecideInput,
+  type Decision,
+  type DecisionPolicy,
+  type RefundFacts,
+} from './decide.js';
 import { CommandRefused, decideCommand, type CommandInput } from './decide-command.js';
 import { Notification, type NotificationSnapshot } from './notification.entity.js';
 import { Payment } from './payment.entity.js';
@@ -180,7 +187,8 @@ export class ApplyService {
   private judge(item: ApplyItem, refund: Refund, move: PaymentMove, gatewayRefundNoTaken: boolean, now: Date): Judged {
     const { input, context } = item;
     const leaseLost = context.leaseToken !== undefined && refund.leaseToken !== context.leaseToken;
-    const facts: RefundFacts = { refund, refundableBalance: move.payment.refundableBalance, gatewayRefundNoTaken };
+    const { refundableBalance, gatewayPaymentNo } = move.payment;
+    const facts: RefundFacts = { refund, refundableBalance, gatewayPaymentNo, gatewayRefundNoTaken };
     const decision = leaseLost ? leaseLostDecision(refund) : judgeInput(facts, input, context.policy, now);
     const changed = decision.status !== refund.status;
     const repairNo = changed ? this.ids.next() : null;
@@ -337,9 +345,8 @@ async function takenGatewayRefundNos(
 ): Promise<Set<string>> {
   const asked = items.flatMap(({ refundId, input }) => {
     const refund = refunds.get(refundId);
-    if (input.kind !== 'observation' || !refund?.gatewayAccountId || refund.gatewayRefundNo !== null) return [];
-    const { observation } = input;
-    const gatewayRefundNo = 'gatewayRefundNo' in observation ? observation.gatewayRefundNo : null;
+    if (input.kind !== 'observation' || !refund?.gatewayAccountId) return [];
+    const gatewayRefundNo = newGatewayRefundNo(refund, input.observation);
     return gatewayRefundNo === null ? [] : [{ refundId, gatewayAccountId: refund.gatewayAccountId, gatewayRefundNo }];
   });
   if (asked.length === 0) return new Set();

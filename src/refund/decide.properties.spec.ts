@@ -63,7 +63,10 @@ describe('decide, for any refund, input and policy', () => {
   it('is superseded exactly when the version has moved on', () => {
     always(({ effect, patch, followUp }, { facts: { refund }, input }) => {
       expect(effect === 'superseded').toBe(input.askedAtVersion !== refund.version);
-      if (effect === 'superseded') expect([patch, followUp]).toEqual([{}, 'askAgain']);
+      if (effect !== 'superseded') return;
+      // That the create is no longer on its way is true whatever became of the refund.
+      const arrived = input.via === 'create' && refund.createState === 'inFlight' ? ['createState'] : [];
+      expect([Object.keys(patch), followUp]).toEqual([arrived, 'askAgain']);
     });
   });
 
@@ -102,6 +105,20 @@ describe('decide, for any refund, input and policy', () => {
     always(({ patch }, { facts: { refund } }) => {
       if (refund.gatewayRefundNo !== null)
         expect(patch.gatewayRefundNo ?? refund.gatewayRefundNo).toBe(refund.gatewayRefundNo);
+    });
+  });
+
+  it('keeps no number that its column does not hold as it stands', () => {
+    always(({ patch }) => {
+      if (typeof patch.gatewayRefundNo === 'string') expect(patch.gatewayRefundNo).toMatch(/^[\x21-\x7e]{1,64}$/);
+    });
+  });
+
+  it('believes in no end of another payment', () => {
+    always(({ effect, status }, question) => {
+      const known = question.facts.gatewayPaymentNo;
+      if (effect !== 'changed' || status === 'review' || known === null) return;
+      expect(observationOf(question)?.identity.gatewayPaymentNo ?? known).toBe(known);
     });
   });
 

@@ -20,9 +20,22 @@ import {
 } from '../../test/support/refund-builders.js';
 import { GATEWAY_ERROR_KINDS, type GatewayErrorKind } from '../gateway/gateway.error.js';
 import type { CreateReplay, GatewayPolicy } from '../gateway/gateway.port.js';
-import { OBSERVATION_KINDS, type Observation, type ObservationKind } from '../gateway/observation.js';
+import {
+  OBSERVATION_KINDS,
+  type EchoedIdentity,
+  type Observation,
+  type ObservationKind,
+} from '../gateway/observation.js';
 import { addMs, DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../shared/clock.js';
-import { decide, isVisibleChange, MIN_NOT_FOUND_COUNT, type DecisionPolicy, type RefundFacts } from './decide.js';
+import {
+  decide,
+  isVisibleChange,
+  mayRepeatCreate,
+  MIN_NOT_FOUND_COUNT,
+  type DecisionPolicy,
+  type GatewayFault,
+  type RefundFacts,
+} from './decide.js';
 import { REFUND_STATUSES, type RefundStatus } from './refund-status.js';
 import type { Refund } from './refund.entity.js';
 import type { GatewayStatus } from './sync-record.entity.js';
@@ -106,6 +119,9 @@ describe('every status × observation × way in', () => {
           : askNow(status);
       case 'create':
       case 'redrive':
+        // Nobody was looking for a refund: it is as open as before.
+        if (via === 'create' && status === 'progress' && kind === 'notFound')
+          return { ...BY_QUERY.progress.notFound, gatewayStatus: null };
         return status === 'progress' || status === 'review' ? BY_QUERY[status][kind] : askNow(status);
     }
   }
@@ -138,7 +154,8 @@ describe('every status × observation × way in', () => {
       followUp: 'none',
     });
     // A hint is kept in the inbox, not as evidence: an operator closes a case by what a query said.
-    if (expected.gatewayStatus === null) expect(decision.patch).toEqual({});
+    const isHint = expected.gatewayStatus === null && !(via === 'create' && status === 'progress');
+    if (isHint) expect(decision.patch).toEqual({});
     else expect(decision.patch.lastEvidence).toMatchObject({ kind, authenticated: true, seenAt: NOW.toISOString() });
     if (expected.status === 'review' && status !== 'review') {
       expect(decision.patch.statusBeforeReview).toBe(status);
@@ -180,10 +197,9 @@ describe('an end', () => {
       hears(aRefundIn('success', { refundTime: null, gatewayRefundNo: null }), said.success()).patch,
     ).toMatchObject(learned);
     const known = aRefundIn('success', { refundTime: ago(DAY_MS) });
-    expect(hears(known, said.success({ finishedAt: NOW })).patch).toMatchObject({
-      refundTime: ago(DAY_MS),
-      gatewayRefundNo: 'G1',
-    });
+    const { patch } = hears(known, said.success({ finishedAt: NOW }));
+    expect(patch).toMatchObject({ refundTime: ago(DAY_MS) });
+    expect(patch).not.toHaveProperty('gatewayRefundNo');
   });
 });
 
@@ -321,7 +337,59 @@ describe('an answer that contradicts what we know', () => {
       hears(aRefund(), said.success({ identity: { merchantId: 'MCH2' } }), { policy: aPolicy({ merchantId: null }) })
         .status,
     ).toBe('success');
-    expect(hears(aRefund(known), said.success({ gatewayRefundNo: null })).patch.gatewayRefundNo).toBe('G1');
+    expect(hears(aRefund(known), said.success({ gatewayRefundNo: null })).patch).not.toHaveProperty('gatewayRefundNo');
+  });
+
+  // The number was echoed and never compared: a signed success of another payment ended the refund.
+  it('is one when it names another payment of the gateway’s, and none when it names the payment’s other number', () => {
+    const facts = { gatewayPaymentNo: 'ch_1' };
+    const names = (identity: EchoedIdentity, more: Partial<RefundFacts> = facts) =>
+      hears(aRefund(), said.success({ identity }), { facts: more });
+    expect(names({ gatewayPaymentNo: 'ch_2' })).toMatchObject({
+      status: 'review',
+      patch: { reviewReason: "the gateway answered for gateway's payment number ch_2, but ours is ch_1" },
+    });
+    expect(names({ gatewayPaymentNo: 'pi_2', gatewayPaymentNoAlias: 'ch_2' }).status).toBe('review');
+    expect(names({ gatewayPaymentNo: 'pi_1', gatewayPaymentNoAlias: 'ch_1' }).status).toBe('success');
+    expect(names({ gatewayPaymentNo: 'ch_1' }).status).toBe('success');
+    expect(names({ gatewayPaymentNo: 'ch_2' }, { gatewayPaymentNo: null }).status).toBe('success');
+  });
+});
+
+describe('the gateway’s number of the refund', () => {
+  const KINDS_WITH_NUMBER = ['success', 'failed', 'processing', 'abnormal'] as const;
+
+  // It came with "processing" and was thrown away: a query by it, or a re-drive, had nothing to go by.
+  it.each(KINDS_WITH_NUMBER)('is kept from the first proven answer that names it: %s', (kind) => {
+    for (const via of ['query', 'create'] as const)
+      expect(hears(aRefund(), saidThat(kind), { via }).patch.gatewayRefundNo).toBe('G1');
+    const unproven = hears(aRefund(), saidThat(kind, { authenticated: false }));
+    expect(unproven.patch).not.toHaveProperty('gatewayRefundNo');
+  });
+
+  const UNKEEPABLE = ['G'.repeat(65), 'G1 ', '', '退1'];
+
+  // Too long a number was written as it came: MySQL refused the row, the answer was asked for again, for ever.
+  it.each(UNKEEPABLE)('is not kept, nor cut, where the column cannot hold it as it stands: "%s"', (gatewayRefundNo) => {
+    for (const kind of KINDS_WITH_NUMBER) {
+      const byOurs = hears(aRefund(), saidThat(kind, { gatewayRefundNo, identity: { gatewayRequestNo: 'R1' } }));
+      expect(byOurs.patch).not.toHaveProperty('gatewayRefundNo');
+      expect(byOurs.status).toBe(hears(aRefund(), saidThat(kind)).status);
+    }
+  });
+
+  it.each(UNKEEPABLE)('proves nothing as "%s" where the answer does not name ours either', (gatewayRefundNo) => {
+    for (const kind of KINDS_WITH_NUMBER) {
+      expect(hears(aRefund(), saidThat(kind, { gatewayRefundNo }))).toMatchObject({
+        status: 'review',
+        patch: { statusBeforeReview: 'progress' },
+      });
+    }
+  });
+
+  it('that contradicts the known one is no less a contradiction for being too long', () => {
+    const answer = said.success({ gatewayRefundNo: 'G'.repeat(65), identity: { gatewayRequestNo: 'R1' } });
+    expect(hears(aRefund({ gatewayRefundNo: 'G1' }), answer).status).toBe('review');
   });
 });
 
@@ -717,9 +785,127 @@ describe('a create without an answer', () => {
   it('is acknowledged by any signed answer that knows the refund, and by no other', () => {
     for (const kind of OBSERVATION_KINDS) {
       const { patch } = hears(aFirstSend(), saidThat(kind), { via: 'create' });
-      expect(patch.createState).toBe(kind === 'notFound' ? undefined : 'acknowledged');
+      expect(patch.createState).toBe(kind === 'notFound' ? 'unknown' : 'acknowledged');
     }
     expect(hears(aRefund(), said.processing()).patch).not.toHaveProperty('createState');
+  });
+
+  // Outside of progress, and where the answer came too late, the row said for ever that a create was on its way.
+  it('is over whatever becomes of it: no answer leaves the create on its way', () => {
+    for (const status of REFUND_STATUSES) {
+      const refund = aRefundIn(status, { source: 'created', createState: 'inFlight', createAttempts: 1 });
+      for (const kind of GATEWAY_ERROR_KINDS) expect(sends(refund, kind).patch.createState).toBe('unknown');
+      expect(sends(refund, 'rateLimited', { notAsked: true }).patch.createState).toBe('unknown');
+      expect(hears(refund, said.processing(), { via: 'create' }).patch.createState).toBe('acknowledged');
+      const late = { ...answered(refund, said.processing(), 'create'), askedAtVersion: refund.version - 1 };
+      expect(decide(factsOf(refund), late, aPolicy(), NOW).patch.createState).toBe('acknowledged');
+      const lateFault = { ...faulted(refund, aFault('ambiguous'), 'create'), askedAtVersion: refund.version - 1 };
+      expect(decide(factsOf(refund), lateFault, aPolicy(), NOW).patch.createState).toBe('unknown');
+    }
+    expect(hears(aFirstSend(), said.processing()).patch.createState).toBe('acknowledged');
+    expect(sends(aRefundIn('success'), 'ambiguous').patch).not.toHaveProperty('createState');
+  });
+
+  it('that is "not found" is no count of looks in vain, and no reason to send at once again', () => {
+    const lost = aLostCreate({ createState: 'inFlight', notFoundCount: 4, notFoundSince: ago(HOUR_MS) });
+    const decision = hears(lost, said.notFound(), { via: 'create', policy: aPolicy({}, { createReplay: FOREVER }) });
+    expect(decision).toMatchObject({ effect: 'unchanged', status: 'progress', followUp: 'none', gatewayStatus: null });
+    expect(decision.patch).not.toHaveProperty('notFoundCount');
+    expect(decision.patch).not.toHaveProperty('notFoundSince');
+  });
+});
+
+const FOREVER: CreateReplay = { mode: 'forever' };
+
+// Each repeat renewed the time of the last send, from which the grace is counted: it went on for a month.
+describe('a create that is refused whenever it is repeated', () => {
+  const policy = aPolicy({}, { createReplay: FOREVER });
+  const lost = (changes: Partial<Refund>): Refund =>
+    aLostCreate({
+      createdAt: ago(3 * DAY_MS),
+      createState: 'inFlight',
+      createAttempts: 30,
+      lastCreateAt: NOW,
+      notFoundCount: MIN_NOT_FOUND_COUNT,
+      notFoundSince: ago(DAY_MS),
+      ...changes,
+    });
+  const refused = (refund: Refund, kind: GatewayErrorKind = 'rejected', changes: Partial<GatewayFault> = {}) =>
+    decide(
+      factsOf(refund),
+      faulted(refund, aFault(kind, { code: 'NOT_ENOUGH', message: 'no money', answered: true, ...changes }), 'create'),
+      policy,
+      NOW,
+    );
+
+  it.each(['rejected', 'badConfig', 'ambiguous'] as const)(
+    '(%s) is a case after the grace, with the reason',
+    (kind) => {
+      expect(refused(lost({}), kind)).toMatchObject({
+        effect: 'changed',
+        status: 'review',
+        reserved: true,
+        gatewayStatus: null,
+        patch: {
+          createState: 'unknown',
+          reviewReason: expect.stringMatching(/does not know the refund.*NOT_ENOUGH: no money.*closing/) as string,
+        },
+      });
+    },
+  );
+
+  it('is sent again through the grace, and until it was looked for five times', () => {
+    for (const young of [{ notFoundSince: ago(DAY_MS - 1) }, { notFoundCount: 4 }, { notFoundSince: null }])
+      expect(refused(lost(young))).toMatchObject({ status: 'progress', patch: { createState: 'unknown' } });
+  });
+
+  it('is no such case where nobody answered, or only to wait: what is lost may still arrive', () => {
+    expect(refused(lost({}), 'ambiguous', { answered: false }).status).toBe('progress');
+    expect(refused(lost({}), 'rateLimited').status).toBe('progress');
+    expect(refused(lost({}), 'rejected', { notAsked: true }).status).toBe('progress');
+  });
+
+  it('as "not found", likewise', () => {
+    expect(hears(lost({}), said.notFound(), { via: 'create', policy }).status).toBe('review');
+    expect(hears(lost({ notFoundCount: 4 }), said.notFound(), { via: 'create', policy }).status).toBe('progress');
+  });
+});
+
+// It went to a person after a day, though the gateway says what to do: send the very same once more.
+describe('a create that the gateway took and then says nothing of', () => {
+  const policy = aPolicy({}, { createReplay: FOREVER, repeatAcknowledged: { afterMs: 10 * MINUTE_MS, times: 3 } });
+  const taken = (changes: Partial<Refund> = {}): Refund =>
+    aLostCreate({ createState: 'acknowledged', lastCreateAt: ago(10 * MINUTE_MS), ...changes });
+
+  it('is sent again, some time after its last send and a few times', () => {
+    expect(hears(taken(), said.notFound(), { policy })).toMatchObject({
+      status: 'progress',
+      followUp: 'replayCreate',
+      gatewayStatus: 'pay_not_found',
+      patch: { notFoundCount: 1 },
+    });
+    expect(hears(taken({ createAttempts: 3 }), said.notFound(), { policy }).followUp).toBe('replayCreate');
+    for (const not of [
+      { createAttempts: 4 },
+      { lastCreateAt: ago(10 * MINUTE_MS - 1) },
+      { source: 'registered' },
+    ] as const)
+      expect(hears(taken(not), said.notFound(), { policy }).followUp).toBe('none');
+    expect(hears(taken(), said.notFound(), { policy: aPolicy({}, { createReplay: FOREVER }) }).followUp).toBe('none');
+  });
+
+  it('is a case once it was sent often enough and the grace is over', () => {
+    const old = { lastCreateAt: ago(DAY_MS), notFoundCount: MIN_NOT_FOUND_COUNT };
+    expect(hears(taken({ ...old, createAttempts: 4 }), said.notFound(), { policy }).status).toBe('review');
+    expect(hears(taken({ ...old, createAttempts: 3 }), said.notFound(), { policy }).followUp).toBe('replayCreate');
+  });
+
+  it('keeps its lease for the repeat only while one may come', () => {
+    expect(mayRepeatCreate(taken(), policy.gateway)).toBe(true);
+    expect(mayRepeatCreate(taken({ createAttempts: 4 }), policy.gateway)).toBe(false);
+    expect(mayRepeatCreate(taken(), aPolicy().gateway)).toBe(false);
+    expect(mayRepeatCreate(aLostCreate(), aPolicy().gateway)).toBe(true);
+    expect(mayRepeatCreate(aRefund(), policy.gateway)).toBe(false);
   });
 });
 

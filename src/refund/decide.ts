@@ -15,6 +15,8 @@ export interface RefundFacts {
   refund: Refund;
   /** Of the payment, in minor units. */
   refundableBalance: number;
+  /** The gateway's number of the payment, when it is known. */
+  gatewayPaymentNo: string | null;
   /** Another refund of the account already carries the gateway refund number that the answer names. */
   gatewayRefundNoTaken: boolean;
 }
@@ -29,6 +31,8 @@ export interface GatewayFault {
   nothingHappened: boolean;
   /** Nothing was sent: the account's pace did not allow the call. */
   notAsked?: boolean;
+  /** The gateway did answer, and this is what its answer amounts to; false or absent where none came, or none that could be read. */
+  answered?: boolean;
 }
 
 /** How an answer came in. */
@@ -106,6 +110,10 @@ const MIN_UNSENT_PAUSE_MS = 1_000;
  * @param now the moment of the decision, UTC.
  */
 export function decide(facts: RefundFacts, input: DecideInput, policy: DecisionPolicy, now: Date): Decision {
+  return withCreateOutcome(judge(facts, input, policy, now), facts.refund, input);
+}
+
+function judge(facts: RefundFacts, input: DecideInput, policy: DecisionPolicy, now: Date): Decision {
   const { refund } = facts;
   if (input.askedAtVersion !== refund.version) {
     return {
@@ -123,6 +131,13 @@ export function decide(facts: RefundFacts, input: DecideInput, policy: DecisionP
     : decideObservation(facts, input.via, input.observation, policy, now);
 }
 
+/** Whatever an answer to a create decides, or does not: the create is no longer on its way. */
+function withCreateOutcome(decision: Decision, refund: Refund, input: DecideInput): Decision {
+  if (input.via !== 'create' || refund.createState !== 'inFlight') return decision;
+  const proven = input.kind === 'observation' ? acknowledgement(refund, input.observation) : {};
+  return withPatch(decision, { createState: 'unknown', ...proven });
+}
+
 function decideObservation(
   facts: RefundFacts,
   via: AnswerSource,
@@ -134,6 +149,7 @@ function decideObservation(
   const learned: RefundPatch = {
     lastEvidence: evidenceOf(observation, via, now),
     ...acknowledgement(refund, observation),
+    ...gatewayNumber(refund, observation),
   };
   const with_ = (decision: Decision): Decision => ({ ...decision, patch: { ...learned, ...decision.patch } });
 
@@ -162,11 +178,13 @@ function decideObservation(
     const decision = review(refund, now, 'contradiction', mismatch);
     return { ...decision, patch: { ...decision.patch, lastEvidence } };
   }
+  if (via === 'create' && observation.kind === 'notFound' && refund.status === 'progress')
+    return with_(createNotTaken(refund, observation, policy, now));
 
   const cell = QUERY_TABLE[refund.status][observation.kind];
   switch (cell) {
     case 'succeed':
-      return with_(succeed(refund, observation as SuccessObservation, policy, now));
+      return with_(succeed(observation as SuccessObservation, policy, now));
     case 'fail':
     case 'lateFailure':
       if (cell === 'lateFailure' && !policy.gateway.lateFailure) {
@@ -179,7 +197,7 @@ function decideObservation(
           ),
         );
       }
-      return with_(fail(refund, observation, policy, now, cell === 'lateFailure'));
+      return with_(fail(observation, policy, now, cell === 'lateFailure'));
     case 'fillIn':
       return with_(fillIn(refund, observation as SuccessObservation, policy, now));
     case 'countNotFound':
@@ -211,7 +229,7 @@ function isHint(via: AnswerSource, status: RefundStatus, { kind, authenticated }
   }
 }
 
-function succeed(refund: Refund, observation: SuccessObservation, policy: DecisionPolicy, now: Date): Decision {
+function succeed(observation: SuccessObservation, policy: DecisionPolicy, now: Date): Decision {
   return {
     effect: 'changed',
     status: 'success',
@@ -219,7 +237,6 @@ function succeed(refund: Refund, observation: SuccessObservation, policy: Decisi
     nextSyncAt: nextLookAfterEnd(policy.gateway, now, now, policy.jitter),
     patch: {
       refundTime: observation.finishedAt ?? now,
-      gatewayRefundNo: refund.gatewayRefundNo ?? observation.gatewayRefundNo,
       errorCode: null,
       errorMsg: null,
       notFoundSince: null,
@@ -231,7 +248,7 @@ function succeed(refund: Refund, observation: SuccessObservation, policy: Decisi
   };
 }
 
-function fail(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date, late: boolean): Decision {
+function fail(observation: Observation, policy: DecisionPolicy, now: Date, late: boolean): Decision {
   const { code, message } = observation.kind === 'failed' ? observation : observation.raw;
   return {
     effect: 'changed',
@@ -242,8 +259,6 @@ function fail(refund: Refund, observation: Observation, policy: DecisionPolicy, 
       errorCode: code.slice(0, 64),
       errorMsg: message.slice(0, 500),
       refundTime: null,
-      gatewayRefundNo:
-        refund.gatewayRefundNo ?? ('gatewayRefundNo' in observation ? observation.gatewayRefundNo : null),
       notFoundSince: null,
       notFoundCount: 0,
     },
@@ -259,11 +274,23 @@ function fillIn(refund: Refund, observation: SuccessObservation, policy: Decisio
   return {
     ...unchanged(refund, 'the gateway confirms the success'),
     nextSyncAt: nextLookAfterEnd(policy.gateway, refund.statusChangedAt, now, policy.jitter),
-    patch: {
-      refundTime: refund.refundTime ?? observation.finishedAt,
-      gatewayRefundNo: refund.gatewayRefundNo ?? observation.gatewayRefundNo,
-    },
+    patch: { refundTime: refund.refundTime ?? observation.finishedAt },
     gatewayStatus: 'refund_success',
+  };
+}
+
+/**
+ * "Not found" as the answer to a create speaks of what the create needs (its payment), not of a refund that was looked for: it counts for
+ * nothing, and the create is as unproven as before.
+ */
+function createNotTaken(refund: Refund, observation: Observation, policy: DecisionPolicy, now: Date): Decision {
+  const text = `${observation.raw.code}: ${observation.raw.message}`.slice(0, 400);
+  if (isOver(refund, policy, now)) return review(refund, now, 'gaveUp', `${giveUpReason(policy)} (${text})`);
+  if (isUnknownForGood(refund, policy, now)) return review(refund, now, 'createUnknown', refusedForGoodReason(text));
+  return {
+    ...unchanged(refund, `the gateway did not take the create (${text}): it will be asked`),
+    nextSyncAt: nextRepeat(refund, policy, now),
+    patch: { createState: 'unknown' },
   };
 }
 
@@ -279,6 +306,13 @@ function countNotFound(refund: Refund, observation: Observation, policy: Decisio
   if (isOver(refund, policy, now)) return withPatch(review(refund, now, 'gaveUp', giveUpReason(policy)), counted);
   if (mayBeLost(refund)) {
     return replay(refund, policy, now, waiting);
+  }
+  if (wantsRepeat(refund, policy.gateway, now)) {
+    return {
+      ...waiting,
+      followUp: 'replayCreate',
+      explanation: 'the gateway took the create and says nothing of the refund: the same request is sent again',
+    };
   }
   const sentAt = refund.lastCreateAt ?? refund.createdAt;
   if (now.getTime() - sentAt.getTime() < policy.notFoundGraceMs || count < MIN_NOT_FOUND_COUNT) return waiting;
@@ -443,6 +477,13 @@ function decideFault(
         followUp: 'none',
       };
     }
+    // Repeated through the whole grace, and answered with a refusal still: asking goes on, sending does not.
+    if (fault.answered === true && fault.kind !== 'rateLimited' && isUnknownForGood(refund, policy, now)) {
+      return withPatch(
+        { ...review(refund, now, 'createUnknown', refusedForGoodReason(text)), gatewayStatus: null },
+        { createState: 'unknown' },
+      );
+    }
     return {
       ...unchanged(refund, `the outcome of the create is unknown (${text}): the gateway will be asked`),
       nextSyncAt: atLeast(nextRepeat(refund, policy, now), fault, now),
@@ -524,6 +565,44 @@ function mayBeLost(refund: Refund): boolean {
   return refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight');
 }
 
+/** The gateway has not known it for the whole grace, however often the create was repeated meanwhile. */
+function isUnknownForGood(refund: Refund, policy: DecisionPolicy, now: Date): boolean {
+  const { notFoundSince, notFoundCount } = refund;
+  return (
+    notFoundSince !== null &&
+    now.getTime() - notFoundSince.getTime() >= policy.notFoundGraceMs &&
+    notFoundCount >= MIN_NOT_FOUND_COUNT
+  );
+}
+
+function refusedForGoodReason(text: string): string {
+  return `the gateway does not know the refund and goes on refusing it (${text}): settle that with the gateway, or consider closing it`;
+}
+
+/** A create that the gateway took, where it advises to send the same again as long as it says nothing of the refund. */
+function wantsRepeat(refund: Refund, { repeatAcknowledged: rule }: GatewayPolicy, now: Date): boolean {
+  if (!mayRepeatAcknowledged(refund, rule)) return false;
+  const sentAt = refund.lastCreateAt ?? refund.createdAt;
+  return now.getTime() - sentAt.getTime() >= rule.afterMs;
+}
+
+function mayRepeatAcknowledged(
+  refund: Refund,
+  rule: GatewayPolicy['repeatAcknowledged'],
+): rule is NonNullable<GatewayPolicy['repeatAcknowledged']> {
+  return (
+    rule !== undefined &&
+    refund.source === 'created' &&
+    refund.createState === 'acknowledged' &&
+    refund.createAttempts <= rule.times
+  );
+}
+
+/** Whether an answer about this refund may be followed by its create once more: the lease is kept until that is clear. */
+export function mayRepeatCreate(refund: Refund, gateway: GatewayPolicy): boolean {
+  return mayBeLost(refund) || mayRepeatAcknowledged(refund, gateway.repeatAcknowledged);
+}
+
 /** By the age of the intent: by that of the last send, which each repeat renews, a create would be repeated every minute for a month. */
 function nextRepeat(refund: Refund, policy: DecisionPolicy, now: Date): Date {
   return nextLookAt(policy.gateway.scheduleMs, refund.registeredAt, now, policy.jitter);
@@ -570,7 +649,7 @@ function reviewReason(status: RefundStatus, observation: Observation): [ReviewCo
 
 /** An answer that contradicts what we know of the refund, in one sentence; undefined when it fits. */
 function contradiction(
-  { refund, gatewayRefundNoTaken }: RefundFacts,
+  { refund, gatewayPaymentNo, gatewayRefundNoTaken }: RefundFacts,
   observation: Observation,
   policy: DecisionPolicy,
 ): string | undefined {
@@ -588,13 +667,40 @@ function contradiction(
     ['payment number', identity.outTradeNo, refund.outTradeNo],
     ['merchant id', identity.merchantId, policy.merchantId],
   ];
+  // One payment can have two numbers at its gateway; whichever of them we know must be among those that it names.
+  const aliased = identity.gatewayPaymentNoAlias !== undefined && identity.gatewayPaymentNoAlias === gatewayPaymentNo;
+  if (!aliased) pairs.push(["gateway's payment number", identity.gatewayPaymentNo, gatewayPaymentNo]);
   for (const [what, answered, known] of pairs) {
     if (answered !== undefined && known !== null && answered !== known) {
       return `the gateway answered for ${what} ${answered.slice(0, 64)}, but ours is ${known}`;
     }
   }
   if (gatewayRefundNoTaken) return 'the gateway answered with the number of another refund';
+  if (gatewayRefundNo !== null && !isKeepable(gatewayRefundNo) && identity.gatewayRequestNo === undefined)
+    return `the gateway named neither our number nor one of its own that can be kept (${gatewayRefundNo.length} characters)`;
   return undefined;
+}
+
+/**
+ * What the column holds as it stands, and MySQL compares as it stands. Anything else is not kept: cut, it would be the number of
+ * another refund.
+ */
+const KEEPABLE_NUMBER = /^[\x21-\x7e]{1,64}$/;
+
+function isKeepable(gatewayRefundNo: string): boolean {
+  return KEEPABLE_NUMBER.test(gatewayRefundNo);
+}
+
+/** The gateway's number of the refund, when the answer is proven and names one that we do not have yet. */
+export function newGatewayRefundNo(refund: Refund, observation: Observation): string | null {
+  if (refund.gatewayRefundNo !== null || !observation.authenticated || !('gatewayRefundNo' in observation)) return null;
+  const { gatewayRefundNo } = observation;
+  return gatewayRefundNo !== null && isKeepable(gatewayRefundNo) ? gatewayRefundNo : null;
+}
+
+function gatewayNumber(refund: Refund, observation: Observation): RefundPatch {
+  const gatewayRefundNo = newGatewayRefundNo(refund, observation);
+  return gatewayRefundNo === null ? {} : { gatewayRefundNo };
 }
 
 function acknowledgement(refund: Refund, observation: Observation): RefundPatch {

@@ -26,7 +26,7 @@ export async function gatewayAnswer(
       input: {
         kind: 'fault',
         via,
-        fault: { kind, code, message, retryAfterMs, nothingHappened, notAsked },
+        fault: { kind, code, message, retryAfterMs, nothingHappened, notAsked, answered: error.raw !== undefined },
         askedAtVersion,
       },
       raw,

@@ -4,6 +4,7 @@ import { GatewayCaller } from '../gateway/gateway.caller.js';
 import { GatewayError } from '../gateway/gateway.error.js';
 import type { Turn } from '../gateway/pacing/turn.js';
 import { ApplyService, type Applied } from '../refund/apply.service.js';
+import { mayRepeatCreate } from '../refund/decide.js';
 import { gatewayAnswer } from '../refund/gateway-answer.js';
 import type { Lease } from '../refund/lease.service.js';
 import { PolicyService } from '../refund/policy.service.js';
@@ -41,8 +42,7 @@ export class SyncGateway {
       'query',
       refund.version,
     );
-    const mayRepeat =
-      refund.source === 'created' && (refund.createState === 'unknown' || refund.createState === 'inFlight');
+    const mayRepeat = !(account instanceof GatewayError) && mayRepeatCreate(refund, account.gateway.policy);
     const applied = await this.applyService.apply(refund.id, payment.id, answer.input, {
       source: job.source,
       policy: account instanceof GatewayError ? this.policies.withoutAccount() : this.policies.forAccount(account),

@@ -55,6 +55,7 @@ const identities: fc.Arbitrary<EchoedIdentity> = fc
     gatewayRequestNo: mostly(['R1', undefined], ['X']),
     gatewayRefundNo: mostly(['G1', undefined], ['X']),
     outTradeNo: mostly(['T1', undefined], ['X']),
+    gatewayPaymentNo: mostly(['GP1', undefined], ['X']),
     merchantId: mostly([MERCHANT_ID, undefined], ['X']),
   })
   .map((identity) => Object.fromEntries(Object.entries(identity).filter(([, value]) => value !== undefined)));
@@ -64,7 +65,7 @@ const answerBase = {
   identity: identities,
   raw: fc.record({ code: text, message: text, body: fc.constant({}) }),
 };
-const gatewayRefundNo = mostly(['G1', null], ['G2']);
+const gatewayRefundNo = mostly(['G1', null], ['G2', 'G'.repeat(65), 'G1 ']);
 
 const observations: fc.Arbitrary<Observation> = fc.oneof(
   fc.record({
@@ -137,13 +138,14 @@ export const questions: fc.Arbitrary<Question> = fc
   .record({
     refund: refunds,
     refundableBalance: fc.constantFrom(0, 99, 100, 900),
+    gatewayPaymentNo: mostly([null, 'GP1'], ['GP2']),
     gatewayRefundNoTaken: mostly([false], [true]),
     input: inputs,
     versionsAgo: mostly([0], [1, 2]),
     policy: policies,
   })
-  .map(({ refund, refundableBalance, gatewayRefundNoTaken, input, versionsAgo, policy }) => ({
-    facts: { refund, refundableBalance, gatewayRefundNoTaken },
+  .map(({ refund, refundableBalance, gatewayPaymentNo, gatewayRefundNoTaken, input, versionsAgo, policy }) => ({
+    facts: { refund, refundableBalance, gatewayPaymentNo, gatewayRefundNoTaken },
     input: { ...input, askedAtVersion: refund.version - versionsAgo },
     policy,
   }));

@@ -100,7 +100,7 @@ export function aRefundIn(status: RefundStatus, changes: Partial<Refund> = {}): 
 }
 
 export function factsOf(refund: Refund, changes: Partial<RefundFacts> = {}): RefundFacts {
-  return { refund, refundableBalance: 900, gatewayRefundNoTaken: false, ...changes };
+  return { refund, refundableBalance: 900, gatewayPaymentNo: null, gatewayRefundNoTaken: false, ...changes };
 }
 
 /** What a gateway says of the refund of aRefund(), signed. */

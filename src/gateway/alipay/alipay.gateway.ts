@@ -31,6 +31,8 @@ export const alipayPolicy: GatewayPolicy = {
   notFoundGraceMs: 24 * HOUR_MS,
   // The number makes a refund happen once, whenever it is repeated; the amount must not change (gateways.md §3.2).
   createReplay: { mode: 'forever' },
+  // "Repeat the refund with the same number and amount", "at most a few times" (gateways.md §3.3, §0.4).
+  repeatAcknowledged: { afterMs: 10 * MINUTE_MS, times: 3 },
   // An answer without refund_status can also mean "not yet" or "failed" (gateways.md §3.3).
   notFoundIsDistinguishable: false,
   lateFailure: false,

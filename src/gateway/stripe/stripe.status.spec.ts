@@ -58,6 +58,7 @@ describe('a refund object', () => {
         gatewayRequestNo: 'TESTREFUND0001',
         gatewayRefundNo: 're_3MmlLrLkdIwHu7ix0uke3Ezy',
         gatewayPaymentNo: 'pi_3MmlLrLkdIwHu7ix0XtBUWVl',
+        gatewayPaymentNoAlias: 'ch_3MmlLrLkdIwHu7ix0snN0B15',
       },
       raw: {
         code: 'succeeded',

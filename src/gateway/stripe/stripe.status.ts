@@ -127,6 +127,8 @@ function identityOf(
     gatewayRefundNo: refund.id,
     ...(refund.refundNo === null ? {} : { gatewayRequestNo: refund.refundNo }),
     ...(gatewayPaymentNo === null ? {} : { gatewayPaymentNo }),
+    // Registered may be either.
+    ...(refund.paymentIntent === null || refund.charge === null ? {} : { gatewayPaymentNoAlias: refund.charge }),
     ...(outTradeNo === undefined ? {} : { outTradeNo }),
     ...(merchantId === undefined ? {} : { merchantId }),
   };
