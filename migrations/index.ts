@@ -3,6 +3,7 @@ import { GatewayPacing1795392000000 } from './1795392000000-gateway-pacing.js';
 import { AdminAccess1795478400000 } from './1795478400000-admin-access.js';
 import { Cases1795482000000 } from './1795482000000-cases.js';
 import { Ledger1795489200000 } from './1795489200000-ledger.js';
+import { CallbackInbox1795492800000 } from './1795492800000-callback-inbox.js';
 
 /** In the order in which they run. A migration that was released is never changed. */
 export const MIGRATIONS = [
@@ -11,4 +12,5 @@ export const MIGRATIONS = [
   AdminAccess1795478400000,
   Cases1795482000000,
   Ledger1795489200000,
+  CallbackInbox1795492800000,
 ];

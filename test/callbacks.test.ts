@@ -410,6 +410,8 @@ describe('a callback of the gateway', () => {
         await service.db.read((manager) =>
           manager.query(`UPDATE ${table} SET gatewayAccountId = '${WECHAT_ACCOUNT}' WHERE gatewayAccountId = 'gone'`),
         );
+      expect(await service.callbacks.processLeftBehind()).toBe(0);
+      clock.advance(11 * SECOND_MS);
       expect(await service.callbacks.processLeftBehind()).toBe(1);
       expect(await service.refund(stuck.id)).toMatchObject({ status: 'success' });
     });

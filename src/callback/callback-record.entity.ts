@@ -1,6 +1,15 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { Observation } from '../gateway/observation.js';
 
+/**
+ * - stored: acknowledged, not worked on yet
+ * - unmatched: no refund has its numbers; it waits for a day
+ * - done: applied to its refund, as `outcome` says
+ * - expired: no refund appeared in that day
+ */
+export const CALLBACK_STATES = ['stored', 'unmatched', 'done', 'expired'] as const;
+export type CallbackState = (typeof CALLBACK_STATES)[number];
+
 /** A verified callback, stored once before it is acknowledged. Append-only but for its processing state. */
 @Entity('callback_record')
 export class CallbackRecord {
@@ -35,9 +44,8 @@ export class CallbackRecord {
   @Column('simple-json')
   observation: Observation;
 
-  /** `unmatched` waits for its refund to be registered. */
   @Column('varchar')
-  state: 'stored' | 'unmatched' | 'done';
+  state: CallbackState;
 
   @Column('varchar', { nullable: true })
   outcome: string | null;
@@ -50,6 +58,10 @@ export class CallbackRecord {
 
   @Column('datetime', { precision: 3 })
   receivedAt: Date;
+
+  /** When a process last took it in hand. */
+  @Column('datetime', { precision: 3, nullable: true })
+  claimedAt: Date | null;
 
   @Column('datetime', { precision: 3, nullable: true })
   processedAt: Date | null;

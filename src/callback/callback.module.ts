@@ -4,6 +4,8 @@ import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
 import { CallbackController } from './callback.controller.js';
 import { CallbackApplying } from './callback-applying.service.js';
+import { CallbackQueryService } from './callback-query.service.js';
+import { CallbackRefusals } from './callback-refusals.service.js';
 import { CallbackProcessor } from './callback.processor.js';
 import { CallbackService } from './callback.service.js';
 import { CallbackStore } from './callback.store.js';
@@ -11,7 +13,14 @@ import { CallbackStore } from './callback.store.js';
 @Module({
   imports: [GatewayModule, RefundModule, SyncModule],
   controllers: [CallbackController],
-  providers: [CallbackApplying, CallbackProcessor, CallbackService, CallbackStore],
-  exports: [CallbackStore, CallbackProcessor],
+  providers: [
+    CallbackApplying,
+    CallbackProcessor,
+    CallbackQueryService,
+    CallbackRefusals,
+    CallbackService,
+    CallbackStore,
+  ],
+  exports: [CallbackProcessor, CallbackQueryService, CallbackRefusals, CallbackStore],
 })
 export class CallbackModule {}

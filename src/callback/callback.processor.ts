@@ -1,16 +1,19 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { addMs, CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
+import { addMs, CLOCK, DAY_MS, SECOND_MS, type Clock } from '../shared/clock.js';
 import { errorText } from '../shared/errors.js';
 import { SYNC_QUEUE, type SyncQueue } from '../sync/sync-queue.port.js';
 import { CallbackApplying } from './callback-applying.service.js';
 import type { CallbackRecord } from './callback-record.entity.js';
 import { CallbackStore } from './callback.store.js';
 
+/** A gateway can call back before the merchant has told us of the refund, or its own create has been answered. */
+const UNMATCHED_FOR_MS = DAY_MS;
 /** What is stored but not worked on after this long was left behind by a process that died. */
 const LEFT_BEHIND_MS = 10 * SECOND_MS;
 const RETRY_INTERVAL_MS = 10 * SECOND_MS;
 const BATCH = 100;
+const EXPIRE_BATCH = 1_000;
 
 /** Works on stored callbacks: through decide and apply, like everything else. */
 @Injectable()
@@ -59,17 +62,50 @@ export class CallbackProcessor implements OnApplicationBootstrap, OnApplicationS
     }
   }
 
-  /** @returns how many callbacks were found left behind. */
+  /** @returns how many callbacks were left behind and taken in hand here. */
   async processLeftBehind(): Promise<number> {
-    const records = await this.store.leftBehind(addMs(this.clock.now(), -LEFT_BEHIND_MS), BATCH);
-    for (const record of records) await this.process(record);
-    return records.length;
+    return this.processClaimed(await this.store.leftBehind(addMs(this.clock.now(), -LEFT_BEHIND_MS), BATCH));
+  }
+
+  /** Works on callbacks that came before their refund was known. @returns how many were taken in hand here. */
+  async processAppeared(): Promise<number> {
+    let worked = 0;
+    for (let afterId = '0'; ;) {
+      const records = await this.store.appeared(afterId, BATCH);
+      worked += await this.processClaimed(records);
+      const last = records.at(-1);
+      if (last === undefined || records.length < BATCH) return worked;
+      afterId = last.id;
+    }
+  }
+
+  /** @returns how many callbacks have waited for their refund in vain. */
+  async expireUnmatched(): Promise<number> {
+    const now = this.clock.now();
+    const outcome = 'no refund with this number became known within 24 hours';
+    return this.store.expire(addMs(now, -UNMATCHED_FOR_MS), EXPIRE_BATCH, outcome, now);
+  }
+
+  private async processClaimed(records: readonly CallbackRecord[]): Promise<number> {
+    let claimed = 0;
+    for (const record of records) {
+      const now = this.clock.now();
+      if (this.stopped || !(await this.store.claim(record, addMs(now, -LEFT_BEHIND_MS), now))) continue;
+      claimed += 1;
+      await this.process(record);
+    }
+    return claimed;
+  }
+
+  private async rounds(): Promise<void> {
+    await this.processLeftBehind();
+    await this.expireUnmatched();
+    await this.processAppeared();
   }
 
   private async tick(): Promise<void> {
     if (this.busy !== undefined || this.stopped) return;
-    this.busy = this.processLeftBehind()
-      .then(() => undefined)
+    this.busy = this.rounds()
       .catch((error: unknown) =>
         this.logger.error({ msg: 'looking for callbacks left behind failed', error: errorText(error) }),
       )

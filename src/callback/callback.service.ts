@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { Db, isDuplicate } from '../database/db.js';
 import { UnusableAccount, GatewayAccountService, type ResolvedAccount } from '../gateway/gateway-account.service.js';
@@ -8,11 +9,14 @@ import {
   type CallbackMessage,
   type RawCallback,
 } from '../gateway/gateway.port.js';
+import { redactObservation } from '../gateway/observation-redaction.js';
+import { redactText } from '../gateway/redaction.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { NotFoundError } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
 import { currentTraceId } from '../shared/trace.js';
 import { CallbackRecord } from './callback-record.entity.js';
+import { CallbackRefusals } from './callback-refusals.service.js';
 
 export interface ReceivedCallback {
   answer: CallbackAnswer;
@@ -29,6 +33,7 @@ export class CallbackService {
     private readonly db: Db,
     private readonly accounts: GatewayAccountService,
     private readonly ids: IdGenerator,
+    private readonly refusals: CallbackRefusals,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {}
 
@@ -45,17 +50,19 @@ export class CallbackService {
       message = handler.receive({ ...raw, receivedAt }, resolved.config);
     } catch (error) {
       if (!(error instanceof CallbackRejected)) throw error;
-      // Nothing of it is stored or believed, and no call to the gateway is caused.
+      // Nothing of it is believed, and no call to the gateway is caused.
+      const reason = redactText(error.message, resolved.secrets);
+      this.refusals.count(gatewayCode, accountId, reason, { ...raw, receivedAt });
       this.logger.warn({
         msg: 'callback refused',
         gateway: gatewayCode,
         accountId,
-        reason: error.message,
+        reason,
         bytes: raw.body.length,
       });
       return { answer: handler.rejected, record: null };
     }
-    const record = message && (await this.store(gatewayCode, accountId, message, receivedAt));
+    const record = message && (await this.store(gatewayCode, resolved, message, receivedAt));
     return { answer: handler.accepted, record };
   }
 
@@ -75,26 +82,30 @@ export class CallbackService {
   /** @returns null for a redelivery: the first one is worked on. */
   private async store(
     gateway: string,
-    gatewayAccountId: string,
+    { account, secrets }: ResolvedAccount,
     message: CallbackMessage,
     receivedAt: Date,
   ): Promise<CallbackRecord | null> {
+    const gatewayAccountId = account.id;
+    const eventKey = keyOf(message.eventKey);
     const record: CallbackRecord = {
       id: this.ids.next(),
       gateway,
       gatewayAccountId,
-      eventKey: message.eventKey,
+      eventKey,
       eventType: message.eventType.slice(0, 64),
-      gatewayRequestNo: message.gatewayRequestNo,
-      gatewayRefundNo: message.gatewayRefundNo,
-      outTradeNo: message.outTradeNo,
+      gatewayRequestNo: numberOf(message.gatewayRequestNo),
+      gatewayRefundNo: numberOf(message.gatewayRefundNo),
+      outTradeNo: numberOf(message.outTradeNo),
       refundId: null,
-      observation: message.observation,
+      observation: redactObservation(message.observation, secrets),
       state: 'stored',
       outcome: null,
       deliveries: 1,
       traceId: currentTraceId() ?? null,
       receivedAt,
+      // By this process, as soon as the gateway has its answer.
+      claimedAt: receivedAt,
       processedAt: null,
     };
     try {
@@ -105,9 +116,22 @@ export class CallbackService {
     } catch (error) {
       if (!isDuplicate(error)) throw error;
       await this.db.read((manager) =>
-        manager.increment(CallbackRecord, { gateway, gatewayAccountId, eventKey: message.eventKey }, 'deliveries', 1),
+        manager.increment(CallbackRecord, { gateway, gatewayAccountId, eventKey }, 'deliveries', 1),
       );
       return null;
     }
   }
+}
+
+const MAX_EVENT_KEY = 128;
+const MAX_NUMBER = 64;
+
+/** Cut, two events could share a key, and the second would be taken for the first again. */
+function keyOf(eventKey: string): string {
+  return eventKey.length <= MAX_EVENT_KEY ? eventKey : `sha256:${createHash('sha256').update(eventKey).digest('hex')}`;
+}
+
+/** No refund of ours has a number that is longer than its column; cut, it could be the number of one. */
+function numberOf(number: string | null): string | null {
+  return number === null || number.length > MAX_NUMBER ? null : number;
 }

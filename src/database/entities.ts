@@ -4,6 +4,7 @@ import { ApiToken } from '../admin/access/api-token.entity.js';
 import { LoginFailure } from '../admin/access/login-failure.entity.js';
 import { AuditEntry } from '../admin/audit-entry.entity.js';
 import { CallbackRecord } from '../callback/callback-record.entity.js';
+import { CallbackRefusal } from '../callback/callback-refusal.entity.js';
 import { GatewayAccount } from '../gateway/gateway-account.entity.js';
 import { LedgerHead } from '../ledger/ledger-head.entity.js';
 import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
@@ -21,6 +22,7 @@ export const ENTITIES = [
   ApiToken,
   AuditEntry,
   CallbackRecord,
+  CallbackRefusal,
   GatewayAccount,
   InterfaceSetting,
   LedgerHead,

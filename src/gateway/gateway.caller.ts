@@ -3,10 +3,11 @@ import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { errorText } from '../shared/errors.js';
 import { GatewayError, type GatewayErrorKind } from './gateway.error.js';
 import type { RedriveTarget, RefundOrder } from './gateway.port.js';
-import type { Observation, RawAnswer } from './observation.js';
+import type { Observation } from './observation.js';
+import { redactObservation, redactRaw } from './observation-redaction.js';
 import { GatewayPacing } from './pacing/gateway-pacing.service.js';
 import type { Turn, TurnOutcome } from './pacing/turn.js';
-import { redactBody, redactText } from './redaction.js';
+import { redactText } from './redaction.js';
 import { kindFor, type GatewayCallKind } from './refusal-rules.js';
 import type { ResolvedAccount } from './gateway-account.service.js';
 
@@ -128,31 +129,6 @@ function outcomeOf(error: unknown): TurnOutcome {
     case 'badConfig':
       return { kind: error.raw ? 'answered' : 'untold' };
   }
-}
-
-/** The gateway's texts are stored with the refund and answered to merchants, as is its raw answer. */
-function redactObservation(observation: Observation, secrets: readonly string[]): Observation {
-  const raw = redactRaw(observation.raw, secrets);
-  switch (observation.kind) {
-    case 'failed': {
-      const code = redactText(observation.code, secrets).slice(0, 64);
-      return { ...observation, raw, code, message: redactText(observation.message, secrets) };
-    }
-    case 'abnormal':
-      return { ...observation, raw, message: redactText(observation.message, secrets) };
-    case 'success':
-    case 'processing':
-    case 'notFound':
-      return { ...observation, raw };
-  }
-}
-
-function redactRaw(raw: RawAnswer, secrets: readonly string[]): RawAnswer {
-  return {
-    code: redactText(raw.code, secrets).slice(0, 64),
-    message: redactText(raw.message, secrets),
-    body: redactBody(raw.body, secrets),
-  };
 }
 
 /** Whatever a connector throws leaves as a GatewayError without its cause: causes hold requests, and requests hold keys. */
