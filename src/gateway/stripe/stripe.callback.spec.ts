@@ -85,6 +85,7 @@ describe('a genuine event', () => {
           gatewayRequestNo: 'TESTREFUND0001',
           gatewayRefundNo: 're_3MmlLrLkdIwHu7ix0uke3Ezy',
           gatewayPaymentNo: 'pi_3MmlLrLkdIwHu7ix0XtBUWVl',
+          gatewayPaymentNoAlias: 'ch_3MmlLrLkdIwHu7ix0snN0B15',
         },
         raw: expect.objectContaining({
           body: expect.objectContaining({ event_type: 'refund.updated' }) as unknown,
