@@ -106,10 +106,11 @@ export class GatewayCaller {
       const observation = await Promise.race([call(abort.signal, timeoutMs), deadline]);
       return redactObservation(observation, account.secrets);
     } catch (error) {
+      // What the connector has left under way, if anything. A call that ended well has nothing: an abort costs more than the check.
+      abort.abort();
       throw redactError(error, lost, account.secrets);
     } finally {
       clearTimeout(timer);
-      abort.abort();
     }
   }
 }

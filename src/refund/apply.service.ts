@@ -57,7 +57,7 @@ export interface ApplyItem {
 
 /** What a decision makes of one refund, in memory; written together with the others of its round. */
 interface Judged extends Applied {
-  readVersion: number;
+  before: Readonly<Refund>;
   repairs: RepairRecord[];
   notification: Notification | undefined;
 }
@@ -88,7 +88,9 @@ const WRITTEN_COLUMNS = [
 ];
 
 /** Answers of many refunds that come in at the same time share a commit; more than this would hold locks too long. */
-const MAX_BATCH = 64;
+const MAX_BATCH = 128;
+/** A second round beside a running one is for at least so many. */
+const WORTHWHILE = 32;
 
 /**
  * The only writer of a refund's status.
@@ -110,7 +112,7 @@ export class ApplyService {
     this.batcher = new Batcher(
       (items) => this.applyTogether(items),
       // SQLite has one writer; on MySQL one round may wait for its commit while the next is judged.
-      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 2 : 1 },
+      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 2 : 1, worthwhile: WORTHWHILE },
       // The second answer for a refund is judged by what the first made of the row.
       ({ refundId }) => refundId,
     );
@@ -144,7 +146,7 @@ export class ApplyService {
     const refunds = await selectByIds(manager, Refund, distinct(items.map(({ refundId }) => refundId)), {
       forUpdate: true,
     });
-    const takenNumbers = await takenGatewayRefundNos(manager, items, refunds);
+    const takenNumbers = await takenGatewayRefundNos(manager, items.length === 1 ? items : items.filter(mustLook(refunds)), refunds);
     const now = this.clock.now();
     const moves = new Map<string, PaymentMove>();
     for (const [id, payment] of payments) moves.set(id, newMove(payment));
@@ -161,7 +163,7 @@ export class ApplyService {
       manager,
       Refund,
       WRITTEN_COLUMNS,
-      judged.map(({ refund, readVersion }) => ({ row: refund, readVersion })),
+      judged.map(({ refund, before }) => ({ row: refund, before })),
     );
     if (written !== judged.length) throw new Error(`${judged.length - written} refunds changed under their lock`);
     await insertRows(
@@ -193,8 +195,7 @@ export class ApplyService {
     const changed = decision.status !== refund.status;
     const repairNo = changed ? this.ids.next() : null;
     const record = this.recordOf(item, refund, decision, repairNo, now);
-    const before = { status: refund.status, reserved: refund.reserved };
-    const readVersion = refund.version;
+    const before = { ...refund };
 
     Object.assign(refund, decision.patch, {
       status: decision.status,
@@ -206,12 +207,12 @@ export class ApplyService {
       ...(context.releaseLease === true && !leaseLost ? { leaseUntil: null, leaseToken: null } : {}),
     } satisfies Partial<Refund>);
 
-    if (repairNo === null) return { decision, record, refund, readVersion, repairs: [], notification: undefined };
+    if (repairNo === null) return { decision, record, refund, before, repairs: [], notification: undefined };
     const paymentBefore = { status: move.payment.status, balance: move.payment.refundableBalance };
     movePayment(move, refund, before, decision.overRefund);
     const repairs = this.repairsOf(record, refund, before.status, move.payment, paymentBefore, repairNo, now);
     const notification = isEnd(decision.status) ? this.notificationOf(refund, repairNo, now) : undefined;
-    return { decision, record, refund, readVersion, repairs, notification };
+    return { decision, record, refund, before, repairs, notification };
   }
 
   private repairsOf(
@@ -335,6 +336,15 @@ function leaseLostDecision(refund: Refund): Decision {
     gatewayStatus: null,
     followUp: 'none',
   };
+}
+
+/**
+ * In a round of many, a number that is certainly written need not be looked up before: the unique index refuses one that is taken, and the
+ * round is repeated one by one.
+ */
+function mustLook(refunds: ReadonlyMap<string, Refund>): (item: ApplyItem) => boolean {
+  return ({ refundId, input }) =>
+    !(input.kind === 'observation' && input.observation.kind === 'success' && refunds.get(refundId)?.status === 'progress');
 }
 
 /** Refunds whose answer names a gateway refund number that another refund of the account carries, or that this round gives to another. */

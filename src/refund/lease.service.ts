@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
-import { selectByIds } from '../database/bulk.js';
+import { idList, selectByIds } from '../database/bulk.js';
 import { Db } from '../database/db.js';
 import { Batcher } from '../shared/batcher.js';
 import { IdGenerator } from '../shared/ids.js';
@@ -9,7 +9,9 @@ import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
 
 /** Leases asked for at the same time are taken by one statement. */
-const MAX_BATCH = 64;
+const MAX_BATCH = 128;
+/** A second round beside a running one is for at least so many. */
+const WORTHWHILE = 32;
 
 /** The right to call the gateway about one refund. */
 export interface Lease {
@@ -36,7 +38,7 @@ export class LeaseService {
   ) {
     this.batcher = new Batcher(
       (refundIds) => this.acquireTogether(refundIds),
-      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 2 : 1 },
+      { maxBatch: MAX_BATCH, maxParallel: db.isMysql ? 2 : 1, worthwhile: WORTHWHILE },
       (refundId) => refundId,
     );
   }
@@ -50,12 +52,11 @@ export class LeaseService {
   private async acquireTogether(refundIds: readonly string[]): Promise<(Lease | 'busy' | 'absent')[]> {
     const token = this.ids.next();
     return this.db.read(async (manager) => {
-      await manager
-        .createQueryBuilder()
-        .update(Refund)
-        .set({ leaseToken: token, leaseUntil: () => this.db.sqlNow(this.config.leaseMs) })
-        .where(`id IN (:...refundIds) AND (leaseUntil IS NULL OR leaseUntil <= ${this.db.sqlNow()})`, { refundIds })
-        .execute();
+      await manager.query(
+        `UPDATE refund SET leaseToken = ?, leaseUntil = ${this.db.sqlNow(this.config.leaseMs)}
+         WHERE id IN (${idList(manager, refundIds)}) AND (leaseUntil IS NULL OR leaseUntil <= ${this.db.sqlNow()})`,
+        [token],
+      );
       const refunds = await selectByIds(manager, Refund, refundIds);
       const taken = [...refunds.values()].filter(({ leaseToken }) => leaseToken === token);
       const payments = await selectByIds(manager, Payment, [...new Set(taken.map(({ paymentId }) => paymentId))]);

@@ -16,12 +16,13 @@ export class Batcher<In, Out> {
 
   /**
    * @param run answers one result per item, in their order.
-   * @param limits.maxBatch items in one round; `limits.maxParallel` rounds at once.
+   * @param limits.maxBatch items in one round; `limits.maxParallel` rounds at once. A further round beside a running one starts only for
+   *   `limits.worthwhile` items: fewer cost less when they wait for the running one.
    * @param keyOf two items with the same key never share a round.
    */
   constructor(
     private readonly run: (items: readonly In[]) => Promise<readonly Out[]>,
-    private readonly limits: { maxBatch: number; maxParallel: number },
+    private readonly limits: { maxBatch: number; maxParallel: number; worthwhile?: number },
     private readonly keyOf: (item: In) => string,
   ) {}
 
@@ -33,7 +34,8 @@ export class Batcher<In, Out> {
   }
 
   private pump(): void {
-    while (this.running < this.limits.maxParallel && this.waiting.length > 0) {
+    const { maxParallel, worthwhile = 1 } = this.limits;
+    while (this.running < maxParallel && this.waiting.length >= (this.running === 0 ? 1 : worthwhile)) {
       this.running += 1;
       void this.round(this.take());
     }
