@@ -90,7 +90,9 @@ export function startService(
       ADMIN_TOKEN: 'bench-admin-token',
       ...more,
     },
-    process.env.BENCH_CPU_PROFILE ? ['--max-semi-space-size=64', '--cpu-prof', '--cpu-prof-dir', process.env.BENCH_CPU_PROFILE] : ['--max-semi-space-size=64'],
+    process.env.BENCH_CPU_PROFILE
+      ? ['--max-semi-space-size=64', '--cpu-prof', '--cpu-prof-dir', process.env.BENCH_CPU_PROFILE]
+      : ['--max-semi-space-size=64'],
   );
 }
 

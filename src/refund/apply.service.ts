@@ -146,7 +146,11 @@ export class ApplyService {
     const refunds = await selectByIds(manager, Refund, distinct(items.map(({ refundId }) => refundId)), {
       forUpdate: true,
     });
-    const takenNumbers = await takenGatewayRefundNos(manager, items.length === 1 ? items : items.filter(mustLook(refunds)), refunds);
+    const takenNumbers = await takenGatewayRefundNos(
+      manager,
+      items.length === 1 ? items : items.filter(mustLook(refunds)),
+      refunds,
+    );
     const now = this.clock.now();
     const moves = new Map<string, PaymentMove>();
     for (const [id, payment] of payments) moves.set(id, newMove(payment));
@@ -344,7 +348,11 @@ function leaseLostDecision(refund: Refund): Decision {
  */
 function mustLook(refunds: ReadonlyMap<string, Refund>): (item: ApplyItem) => boolean {
   return ({ refundId, input }) =>
-    !(input.kind === 'observation' && input.observation.kind === 'success' && refunds.get(refundId)?.status === 'progress');
+    !(
+      input.kind === 'observation' &&
+      input.observation.kind === 'success' &&
+      refunds.get(refundId)?.status === 'progress'
+    );
 }
 
 /** Refunds whose answer names a gateway refund number that another refund of the account carries, or that this round gives to another. */
