@@ -19,6 +19,24 @@ describe('Batcher', () => {
     expect(rounds).toEqual([[1], [2, 3, 4], [5]]);
   });
 
+  it('starts a round beside a running one only for as many as are worth it', async () => {
+    const rounds: number[][] = [];
+    const batcher = new Batcher<number, number>(
+      async (items) => {
+        rounds.push([...items]);
+        await tick();
+        return [...items];
+      },
+      { maxBatch: 3, maxParallel: 2, worthwhile: 3 },
+      String,
+    );
+    const first = [1, 2, 3].map((item) => batcher.submit(item));
+    expect(rounds).toEqual([[1]]);
+    const second = batcher.submit(4);
+    expect(rounds).toEqual([[1], [2, 3, 4]]);
+    expect(await Promise.all([...first, second])).toEqual([1, 2, 3, 4]);
+  });
+
   it('runs no more rounds at once than allowed', async () => {
     let running = 0;
     let most = 0;

@@ -22,6 +22,16 @@ describe('IdGenerator', () => {
     }
   });
 
+  it('is the snowflake digit for digit, also where the last digits carry over', () => {
+    const snowflake = (ms: number, node: number, sequence: number) =>
+      String(((BigInt(ms) - 1_288_834_974_657n) << 22n) | (BigInt(node) << 12n) | BigInt(sequence));
+    const carriesAt = (ms: number) => BigInt(snowflake(ms, 777, 0)) % 10n ** 9n > 10n ** 9n - 4_096n;
+    let ms = Date.parse('2026-11-22T00:00:00Z');
+    while (!carriesAt(ms)) ms += 1;
+    const ids = new IdGenerator({ now: () => new Date(ms) }, 777);
+    for (let sequence = 0; sequence < 4_096; sequence += 1) expect(ids.next()).toBe(snowflake(ms, 777, sequence));
+  });
+
   it('keeps two nodes apart', () => {
     const now = () => new Date('2026-11-22T00:00:00Z');
     expect(new IdGenerator({ now }, 1).next()).not.toBe(new IdGenerator({ now }, 2).next());
