@@ -217,7 +217,7 @@ export class CallbackSender {
       record.callbacksSent += 1;
       this.state.meter.callbacksSent += 1;
       const answer = await this.post(delivery.url, message, signal);
-      const acknowledged = this.format.isAcknowledged(answer.status, answer.body);
+      const acknowledged = this.format.isAcknowledged(answer.status, answer.body, record);
       if (acknowledged) {
         record.callbacksAcknowledged += 1;
         this.state.meter.callbacksAcknowledged += 1;

@@ -158,6 +158,7 @@ export class ControlApi {
     const paymentAmount = fields.optionalInteger('paymentAmount', AMOUNT);
     const notifyUrl = fields.optionalText('notifyUrl', { maxLength: 256 });
     const awaitCreate = fields.optionalFlag('awaitCreate') ?? false;
+    const wire = gateway.apis && fields.optionalOneOf('api', gateway.apis);
     fields.end();
     if (notifyUrl !== undefined) loopbackUrlIn('notifyUrl', notifyUrl);
     if (paymentAmount !== undefined && paymentAmount < amount)
@@ -165,7 +166,7 @@ export class ControlApi {
     if (awaitCreate && book.find(outRefundNo)?.stored)
       throw new InputError('awaitCreate', 'the refund is at the gateway already', 409);
     const { record, isNew, before } = book.register(
-      { outRefundNo, outTradeNo, amount, currency, script, paymentAmount, notifyUrl, awaitCreate },
+      { outRefundNo, outTradeNo, amount, currency, script, paymentAmount, notifyUrl, awaitCreate, wire },
       now(),
     );
     gateway.callbacks.watch(record, before);
@@ -389,6 +390,7 @@ function viewOf(gateway: GatewaySimulator, record: RefundRecord): Record<string,
     amount: record.amount,
     currency: record.currency === '' ? null : record.currency,
     gatewayRefundNo: record.gatewayRefundNo,
+    ...(gateway.apis ? { api: record.wire ?? gateway.apis[0] } : {}),
     refundsAtGateway: gateway.refundsAtGateway?.(record) ?? (record.stored ? 1 : 0),
     awaitCreate: record.awaitCreate,
     createdAt: record.stored ? new Date(record.createdAtMs).toISOString() : null,

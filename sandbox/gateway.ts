@@ -69,7 +69,7 @@ export interface ChannelState {
   readonly now: () => number;
 }
 
-export const ACCOUNT_VARIANTS = ['certificates'] as const;
+export const ACCOUNT_VARIANTS = ['certificates', 'v2'] as const;
 export type AccountVariant = (typeof ACCOUNT_VARIANTS)[number];
 
 /** What `GET /control/accounts` says of one channel. */
@@ -121,7 +121,7 @@ export interface CallbackFormat {
   /** Signs one attempt: a repeat carries the same notification under a fresh signature. */
   sign(record: RefundRecord, composed: ComposedCallback, tamper: Tampering | undefined): Promise<SignedCallback>;
   /** Whether the receiver's answer ends the attempts. */
-  isAcknowledged(status: number, body: string): boolean;
+  isAcknowledged(status: number, body: string, record: RefundRecord): boolean;
 }
 
 /** What became of one attempt. `status` is null when no answer came. */
@@ -161,6 +161,8 @@ export interface GatewaySimulator {
   readonly callbacks: CallbackControl;
   /** Merchants set one address for all callbacks (the setting `webhookUrl`); absent = they send one along. */
   readonly hasWebhookEndpoint?: boolean;
+  /** Its APIs, where there are several; the first is the ordinary one. */
+  readonly apis?: readonly string[];
   /** Whether a request path is one of this gateway's. */
   owns(path: string): boolean;
   serve(request: IncomingMessage, response: ServerResponse): Promise<void>;
@@ -169,7 +171,7 @@ export interface GatewaySimulator {
   /**
    * Settings with which a connector reaches this simulator at `baseUrl`. Test keys only.
    *
-   * @param variant of gateways that can be spoken to in two ways: `certificates`; others have but one.
+   * @param variant of gateways that can be spoken to in two ways: `certificates` (Alipay), `v2` (WeChat Pay); others have but one.
    */
   connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown>;
   /** Refuses a refund number that the gateway could not have; answers what is wrong with it. */

@@ -90,6 +90,11 @@ export function keyFingerprint(publicKey: KeyObject): string {
     .toUpperCase();
 }
 
+/** The same as a certificate's serial number: with a first digit that no reader of certificates leaves out. */
+export function certificateSerial(publicKey: KeyObject): string {
+  return `5${keyFingerprint(publicKey).slice(1)}`;
+}
+
 function generateRsa(): Promise<KeyObject> {
   return new Promise((resolve, reject) => {
     generateKeyPair('rsa', { modulusLength: 2048 }, (error, _publicKey, privateKey) =>

@@ -1,3 +1,5 @@
+import { randomInt } from 'node:crypto';
+
 /**
  * mulberry32: a 32-bit generator small enough to check by eye. It decides which calls a fault spoils, so that a run
  * can be repeated; it has no part in keys, nonces or signatures.
@@ -13,4 +15,13 @@ export function mulberry32(seed: number): () => number {
     mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed;
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
   };
+}
+
+const ALPHANUMERICS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+
+/** For keys and nonces: not seeded. */
+export function randomAlphanumerics(length: number): string {
+  let text = '';
+  for (let index = 0; index < length; index += 1) text += ALPHANUMERICS.charAt(randomInt(ALPHANUMERICS.length));
+  return text;
 }

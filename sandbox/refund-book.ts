@@ -41,6 +41,8 @@ export interface RefundRecord {
   content: string | null;
   /** True when the merchant's own call asked for replies under the gateway's second key; callbacks then use it too. */
   secondKey: boolean;
+  /** Which of the gateway's APIs it came by, where there are several; null = the first. Its callbacks are of that one. */
+  wire: string | null;
   /** Money went to a card named in a later call instead of back where it came from. */
   redirected: boolean;
 
@@ -68,6 +70,7 @@ export interface Registration {
   paymentAmount?: number | undefined;
   notifyUrl?: string | undefined;
   awaitCreate?: boolean | undefined;
+  wire?: string | undefined;
 }
 
 export interface Created {
@@ -77,6 +80,7 @@ export interface Created {
   content: string;
   defaultScript: readonly ScriptStep[];
   secondKey: boolean;
+  wire?: string | undefined;
 }
 
 export interface BookLimits {
@@ -175,6 +179,7 @@ export class RefundBook {
     record.amount = input.amount;
     record.currency = input.currency;
     if (input.notifyUrl !== undefined) record.notifyUrl = input.notifyUrl;
+    if (input.wire !== undefined) record.wire = input.wire;
     record.script = input.script;
     record.override = null;
     record.redirected = false;
@@ -206,6 +211,7 @@ export class RefundBook {
     record.notifyUrl = input.notifyUrl ?? record.notifyUrl;
     record.content = input.content;
     record.secondKey = input.secondKey;
+    record.wire = input.wire ?? null;
     record.scriptStartedAtMs = nowMs;
     this.markStored(record, nowMs);
   }
@@ -368,6 +374,7 @@ function blankRecord(outRefundNo: string): RefundRecord {
     createdAtMs: 0,
     content: null,
     secondKey: false,
+    wire: null,
     redirected: false,
     queries: 0,
     creates: 0,

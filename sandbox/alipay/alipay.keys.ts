@@ -1,5 +1,6 @@
+import { makeCertificate, type Name } from '../certificate.js';
 import { keyFingerprint, type KeyRing, type RsaPair } from '../keys.js';
-import { makeCertificate, type Name } from './alipay.certificate.js';
+
 import { certificateNumber } from './alipay.crypto.js';
 
 export interface AlipayKeys {

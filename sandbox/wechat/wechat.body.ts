@@ -1,18 +1,6 @@
 import { isLoopbackUrl } from '../http.js';
 import { paramError, type WechatRefusal } from './wechat.error.js';
-
-/** A create request that has the right form. Amounts in fen. */
-export interface CreateBody {
-  outRefundNo: string;
-  outTradeNo: string | undefined;
-  transactionId: string | undefined;
-  refund: number;
-  total: number;
-  currency: string;
-  notifyUrl: string | undefined;
-  /** Members that the platform knows, in a fixed order: equal for two requests exactly when their content is. */
-  content: string;
-}
+import type { WechatCreate } from './wechat.ledger.js';
 
 export interface AbnormalBody {
   outRefundNo: string;
@@ -42,7 +30,7 @@ export function isRefundNo(text: string): boolean {
 }
 
 /** @throws WechatRefusal 400 PARAM_ERROR naming the first member that is wrong. */
-export function parseCreate(raw: Buffer): CreateBody {
+export function parseCreate(raw: Buffer): WechatCreate {
   const body = parseJson(raw);
   if (body.sub_mchid !== undefined)
     throw paramError('/sub_mchid', body.sub_mchid, 'is for partners, this is a direct merchant');

@@ -1,13 +1,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { CallbackFormat, ChannelState, ComposedCallback, SignedCallback, Tampering } from '../gateway.js';
+import { randomAlphanumerics } from '../random.js';
 import type { RefundRecord, RefundStatus } from '../refund-book.js';
 import { SCHEME } from './wechat.auth.js';
 import { encryptResource, replyMessage, signMessage } from './wechat.crypto.js';
-import { randomAlphanumerics, type WechatKeys } from './wechat.keys.js';
+import type { WechatKeys } from './wechat.keys.js';
 import { beijingTime, receivedAccount, wechatStatus, type WechatStatus } from './wechat.refund.js';
 
 /** 15s, 15s, 30s, 3m, 10m, 20m, 30m ×3, 60m, 3h ×3, 6h ×2: about a day. */
-const RETRY_AFTER_SECONDS = [
+export const RETRY_AFTER_SECONDS = [
   15, 15, 30, 180, 600, 1200, 1800, 1800, 1800, 3600, 10_800, 10_800, 10_800, 21_600, 21_600,
 ];
 const STALE_SECONDS = 6 * 60;
@@ -106,6 +107,36 @@ export class WechatCallbacks implements CallbackFormat {
 
   isAcknowledged(status: number): boolean {
     return status === 200 || status === 204;
+  }
+}
+
+/** A refund is told of by the API that it came by. */
+export class EitherFormat implements CallbackFormat {
+  readonly retryAfterSeconds = RETRY_AFTER_SECONDS;
+
+  constructor(
+    private readonly v3: CallbackFormat,
+    private readonly v2: CallbackFormat,
+  ) {}
+
+  notifies(status: RefundStatus): boolean {
+    return this.v3.notifies(status);
+  }
+
+  compose(...[record, ...told]: Parameters<CallbackFormat['compose']>): ComposedCallback {
+    return this.of(record).compose(record, ...told);
+  }
+
+  sign(...[record, ...message]: Parameters<CallbackFormat['sign']>): Promise<SignedCallback> {
+    return this.of(record).sign(record, ...message);
+  }
+
+  isAcknowledged(status: number, body: string, record: RefundRecord): boolean {
+    return this.of(record).isAcknowledged(status, body, record);
+  }
+
+  private of(record: RefundRecord): CallbackFormat {
+    return record.wire === 'v2' ? this.v2 : this.v3;
   }
 }
 

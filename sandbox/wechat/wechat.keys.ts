@@ -1,4 +1,5 @@
-import { randomInt } from 'node:crypto';
+import { randomAlphanumerics } from '../random.js';
+import { openWechatV2Keys, type WechatV2Keys } from '../wechat-v2/wechat-v2.keys.js';
 import { keyFingerprint, type KeyRing, type RsaPair } from '../keys.js';
 
 /** A key pair of the platform under the name that `Wechatpay-Serial` carries. */
@@ -18,12 +19,13 @@ export interface WechatKeys {
   certificate: PlatformKey;
   /** WeChat Pay public key (微信支付公钥): its serial begins with PUB_KEY_ID_. */
   publicKey: PlatformKey;
+  /** Of the older API. The merchant's certificate, and so its key, are the same for both. */
+  v2: WechatV2Keys;
   /** Nobody's key: signs what must be refused. */
   rogue: RsaPair;
 }
 
 const MCH_ID = '1900000100';
-const ALPHANUMERICS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
 export async function openWechatKeys(ring: KeyRing): Promise<WechatKeys> {
   const [merchant, certificate, publicKey, rogue] = await Promise.all([
@@ -39,14 +41,9 @@ export async function openWechatKeys(ring: KeyRing): Promise<WechatKeys> {
     apiV3Key: ring.text('wechat.apiV3Key', () => randomAlphanumerics(32)),
     certificate: { serial: keyFingerprint(certificate.publicKey), pair: certificate },
     publicKey: { serial: publicKeyId(publicKey), pair: publicKey },
+    v2: openWechatV2Keys(ring, MCH_ID, merchant, certificate),
     rogue,
   };
-}
-
-export function randomAlphanumerics(length: number): string {
-  let text = '';
-  for (let index = 0; index < length; index += 1) text += ALPHANUMERICS.charAt(randomInt(ALPHANUMERICS.length));
-  return text;
 }
 
 /** Real ids are `PUB_KEY_ID_01`, the merchant's number, and digits; ours take theirs from the key. */

@@ -4,24 +4,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { holdBack, trackCall } from '../call.js';
 import { CallbackSender } from '../callbacks.js';
 import { FaultPlan, type Fault, type Operation } from '../faults.js';
-import { DEFAULT_SETTINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from '../gateway.js';
+import {
+  DEFAULT_SETTINGS,
+  type AccountVariant,
+  type ChannelSettings,
+  type ChannelState,
+  type GatewaySimulator,
+} from '../gateway.js';
 import { BodyTooLarge, cutConnection, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
-import {
-  BookFull,
-  RefundBook,
-  statusAndSince,
-  statusAt,
-  type PaymentRecord,
-  type RefundRecord,
-} from '../refund-book.js';
+import { BookFull, RefundBook, statusAndSince, statusAt, type RefundRecord } from '../refund-book.js';
 import { Meter } from '../stats.js';
+import { WechatV2Callbacks } from '../wechat-v2/wechat-v2.callback.js';
+import { WechatV2Wire } from '../wechat-v2/wechat-v2.server.js';
 import { RequestVerifier, SCHEME } from './wechat.auth.js';
-import { isRefundNo, parseAbnormal, parseCreate, type AbnormalBody, type CreateBody } from './wechat.body.js';
-import { requestId, WechatCallbacks } from './wechat.callback.js';
+import { isRefundNo, parseAbnormal, parseCreate, type AbnormalBody } from './wechat.body.js';
+import { EitherFormat, requestId, WechatCallbacks } from './wechat.callback.js';
 import { decryptField, replyMessage, signMessage } from './wechat.crypto.js';
 import { frequencyLimited, invalidRequest, paramError, WechatRefusal } from './wechat.error.js';
 import { openWechatKeys, type PlatformKey, type WechatKeys } from './wechat.keys.js';
+import { LedgerRefusal, WechatLedger, type WechatCreate } from './wechat.ledger.js';
 import { refundObject, wechatStatus } from './wechat.refund.js';
 
 const REFUNDS_PATH = '/v3/refund/domestic/refunds';
@@ -29,8 +31,6 @@ const MAX_BODY_BYTES = 64 * 1024;
 const DEFAULT_SLOW_MS = 1500;
 /** Well inside the five minutes for which receivers accept a timestamp. */
 const PRESIGNED_FOR_MS = 240_000;
-/** WeChat's own limit of partial refunds of one order. */
-const MAX_REFUNDS_OF_ORDER = 50;
 
 type Route = { operation: Operation; segment: string } | { operation: null; status: 404 | 405 };
 
@@ -73,13 +73,17 @@ export interface WechatOptions {
   settings?: Partial<ChannelSettings>;
 }
 
-/** WeChat Pay APIv3, refunds of a direct merchant. */
+/** WeChat Pay, refunds of a direct merchant: APIv3 here, APIv2 in `../wechat-v2/`, over one book. */
 export class WechatSimulator implements GatewaySimulator {
   readonly channel = 'wechat_pay';
   readonly gateway = 'wechat';
   readonly state: ChannelState;
   readonly callbacks: CallbackSender;
+  readonly apis = ['v3', 'v2'] as const;
   private readonly verifier: RequestVerifier;
+  private readonly ledger: WechatLedger;
+  /** The older door to the same refunds. */
+  private readonly v2: WechatV2Wire;
   private readonly presigned = new WeakMap<RefundRecord, Signed>();
 
   private constructor(
@@ -93,7 +97,12 @@ export class WechatSimulator implements GatewaySimulator {
     });
     const settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.state = { book, faults: new FaultPlan(), meter: new Meter(), settings, now: options.now };
-    this.callbacks = new CallbackSender(this.state, new WechatCallbacks(keys, this.state));
+    this.callbacks = new CallbackSender(
+      this.state,
+      new EitherFormat(new WechatCallbacks(keys, this.state), new WechatV2Callbacks(keys.v2, this.state)),
+    );
+    this.ledger = new WechatLedger(this.state, this.callbacks);
+    this.v2 = new WechatV2Wire(keys.v2, this.state, this.ledger, this.callbacks);
     this.verifier = new RequestVerifier(keys, options.now, () => {
       this.state.meter.replayedNonces += 1;
     });
@@ -104,14 +113,15 @@ export class WechatSimulator implements GatewaySimulator {
   }
 
   owns(path: string): boolean {
-    return path.startsWith('/v3/');
+    return path.startsWith('/v3/') || this.v2.owns(path);
   }
 
   refundNoFault(outRefundNo: string): string | undefined {
     return isRefundNo(outRefundNo) ? undefined : 'must have 1 to 64 of digits, letters, _ - | * @';
   }
 
-  connectorConfig(baseUrl: string): Record<string, unknown> {
+  connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown> {
+    if (variant === 'v2') return this.v2.connectorConfig(baseUrl);
     return {
       mchId: this.keys.mchId,
       serialNo: this.keys.merchantSerial,
@@ -135,6 +145,7 @@ export class WechatSimulator implements GatewaySimulator {
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.v2.owns(request.url ?? '/')) return this.v2.serve(request, response);
     const { meter, now, settings } = this.state;
     const inSecond = meter.countRequest(now());
     // The request target as transmitted is what the merchant signed: nothing may decode or normalise it before.
@@ -280,62 +291,14 @@ export class WechatSimulator implements GatewaySimulator {
     return answer;
   }
 
-  private create(record: RefundRecord, body: CreateBody, call: Call, fault: Fault | null): Record<string, unknown> {
-    const { book, now, settings } = this.state;
-    const nowMs = now();
-    if (record.stored) {
-      this.acceptRepeat(record, body);
-      return this.view(record, fault);
-    }
-    const payment = this.paymentOf(body);
-    const { count, heldAmount } = book.refundsOf(payment.outTradeNo, nowMs);
-    if (payment.declared ? payment.amount !== body.total : body.total < payment.amount) throw differs();
-    if (heldAmount >= body.total) throw invalidRequest('订单已全额退款');
-    if (heldAmount + body.refund > body.total) throw invalidRequest('申请退款金额大于订单剩余可退金额，请核实后再试');
-    if (count >= MAX_REFUNDS_OF_ORDER) throw invalidRequest(`一笔订单最多支持${MAX_REFUNDS_OF_ORDER}次部分退款`);
-    if (!payment.declared)
-      book.declarePayment({ outTradeNo: payment.outTradeNo, amount: body.total, currency: body.currency });
-    book.create(
-      record,
-      {
-        payment,
-        amount: body.refund,
-        notifyUrl: body.notifyUrl ?? null,
-        content: body.content,
-        defaultScript: settings.defaultScript,
-        secondKey: call.replyKey === this.keys.publicKey,
-      },
-      nowMs,
-    );
-    this.callbacks.watch(record, undefined);
+  private create(record: RefundRecord, body: WechatCreate, call: Call, fault: Fault | null): Record<string, unknown> {
+    this.ledger.create(record, body, { secondKey: call.replyKey === this.keys.publicKey });
     return this.view(record, fault);
   }
 
-  /** The same number again: the same content gets the refund as it is, other content is refused. */
-  private acceptRepeat(record: RefundRecord, body: CreateBody): void {
-    if (record.content !== null) {
-      if (record.content !== body.content) throw differs();
-      return;
-    }
-    // Registered through the control API, which says less than a create: compare what both know, then keep the rest.
-    const payment = this.state.book.payment(record.outTradeNo);
-    const samePayment =
-      (body.outTradeNo ?? record.outTradeNo) === record.outTradeNo &&
-      (body.transactionId ?? payment?.transactionId) === payment?.transactionId;
-    const sameTotal = payment?.declared !== true || payment.amount === body.total;
-    if (!samePayment || !sameTotal || record.amount !== body.refund || record.currency !== body.currency)
-      throw differs();
-    record.content = body.content;
-    if (record.notifyUrl === null && body.notifyUrl !== undefined) {
-      record.notifyUrl = body.notifyUrl;
-      this.callbacks.watchFromNow(record);
-    }
-  }
-
   private redrive(record: RefundRecord, body: AbnormalBody, call: Call, fault: Fault | null): Record<string, unknown> {
-    const nowMs = this.state.now();
     if (body.outRefundNo !== record.outRefundNo) throw invalidRequest('您的请求参数与退款单信息不一致');
-    if (statusAt(record, nowMs) !== 'abnormal') throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
+    if (!this.ledger.isAbnormal(record)) throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
     for (const [pointer, ciphertext] of Object.entries({
       '/bank_account': body.bankAccount,
       '/real_name': body.realName,
@@ -347,31 +310,8 @@ export class WechatSimulator implements GatewaySimulator {
       if (decryptField(ciphertext, call.replyKey.pair.privateKey) === undefined)
         throw paramError(pointer, null, 'cannot be decrypted with the key that Wechatpay-Serial names');
     }
-    record.redirected = true;
-    record.override = null;
-    record.script = this.state.settings.defaultScript;
-    record.scriptStartedAtMs = nowMs;
-    this.callbacks.watch(record, undefined);
+    this.ledger.redrive(record);
     return this.view(record, fault);
-  }
-
-  private paymentOf(body: CreateBody): PaymentRecord {
-    const { book, settings } = this.state;
-    const byTrade = body.outTradeNo === undefined ? undefined : book.payment(body.outTradeNo);
-    const byTransaction = body.transactionId === undefined ? undefined : book.paymentByTransaction(body.transactionId);
-    if (byTrade && body.transactionId !== undefined && byTrade !== byTransaction) throw mismatch();
-    if (byTransaction && body.outTradeNo !== undefined && byTrade !== byTransaction) throw mismatch();
-    const known = byTrade ?? byTransaction;
-    if (known) return known;
-    if (!settings.autoPayments) throw new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', '订单不存在');
-    const outTradeNo = body.outTradeNo ?? body.transactionId;
-    if (outTradeNo === undefined) throw paramError('/out_trade_no', null, 'is missing');
-    return book.declarePayment({
-      outTradeNo,
-      amount: body.total,
-      currency: body.currency,
-      transactionId: body.transactionId,
-    });
   }
 
   private view(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
@@ -475,18 +415,15 @@ function refundNoIn(segment: string): string {
 function asRefusal(error: unknown): WechatRefusal {
   if (error instanceof WechatRefusal) return error;
   if (error instanceof BodyTooLarge) return paramError('/', null, `the body has ${error.message}`);
+  if (error instanceof LedgerRefusal) {
+    return error.reason === 'noPayment'
+      ? new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', error.message)
+      : invalidRequest(error.message);
+  }
   if (error instanceof BookFull) return new WechatRefusal(500, 'SYSTEM_ERROR', error.message);
   throw error;
 }
 
 function refundNotFound(): WechatRefusal {
   return new WechatRefusal(404, 'RESOURCE_NOT_EXISTS', '退款单不存在');
-}
-
-function differs(): WechatRefusal {
-  return invalidRequest('订单金额或退款金额与之前请求不一致，请核实后再试');
-}
-
-function mismatch(): WechatRefusal {
-  return invalidRequest('您的请求参数与订单信息不一致');
 }
