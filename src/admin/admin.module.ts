@@ -24,15 +24,7 @@ import { RefundOperations } from './refund-operations.service.js';
 import { RefundRecords } from './refund-records.service.js';
 
 @Module({
-  imports: [
-    CallbackModule,
-    GatewayModule,
-    LedgerModule,
-    MerchantModule,
-    NotificationModule,
-    RefundModule,
-    SyncModule,
-  ],
+  imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, NotificationModule, RefundModule, SyncModule],
   controllers: [
     AccessController,
     AdminLedgerController,
