@@ -1,4 +1,3 @@
-import type { AllowList } from '../shared/outbound/allow-list.js';
 import type { SignType } from '../shared/sign-type.js';
 
 export const APP_CONFIG = Symbol('AppConfig');
@@ -11,6 +10,12 @@ export const MAX_GATEWAY_TIMEOUT_MS = 15_000;
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Milliseconds. */
+export interface StuckAfter {
+  default: number | undefined;
+  byChannel: Readonly<Record<string, number>>;
+}
 
 /** The typed environment. Durations are milliseconds unless the name says otherwise. */
 export interface AppConfig {
@@ -38,6 +43,12 @@ export interface AppConfig {
   syncWaitMs: number;
   syncConcurrency: number;
   syncGiveUpMs: number;
+  /** What one operator decides on a case, another one must confirm. */
+  reviewFourEyes: boolean;
+  /** A proposal that nobody has confirmed by then is void. */
+  reviewProposalTtlMs: number;
+  /** How long a refund may be open before it counts as stuck: per channel, and for the others; absent: as each gateway declares. */
+  stuckAfter: StuckAfter;
   sweepIntervalMs: number;
   /** The longest that one call to a gateway may take; a connector may declare less. */
   gatewayTimeoutMs: number;
@@ -47,14 +58,6 @@ export interface AppConfig {
   claimMs: number;
   /** Overrides what each gateway declares; absent: the gateway's own. */
   notFoundGraceMs: number | undefined;
-  /** Not public, and merchants may be notified there all the same. */
-  notifyAllow: AllowList;
-  /** How often the outbox is looked at for what is due. */
-  notifyIntervalMs: number;
-  /** Notifications that one process has in hand at once. */
-  notifyConcurrency: number;
-  /** A receiver that has failed for so long, without one success, is paused. */
-  notifyPauseAfterMs: number;
   /** Absent: no sandbox is used. */
   sandboxPort: number | undefined;
   /** Pause between two looks of the sealer for rows without a place in the ledger. */

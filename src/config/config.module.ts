@@ -1,5 +1,4 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
-import { OutboundPolicy } from '../shared/outbound/outbound-policy.js';
 import { SecretBox } from '../shared/secret-box.js';
 import { APP_CONFIG, type AppConfig } from './app-config.js';
 
@@ -12,9 +11,8 @@ export class ConfigModule {
       providers: [
         { provide: APP_CONFIG, useValue: config },
         { provide: SecretBox, useFactory: () => new SecretBox(config.masterKey) },
-        { provide: OutboundPolicy, useFactory: () => new OutboundPolicy(config.notifyAllow) },
       ],
-      exports: [APP_CONFIG, OutboundPolicy, SecretBox],
+      exports: [APP_CONFIG, SecretBox],
     };
   }
 }

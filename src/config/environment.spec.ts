@@ -42,6 +42,9 @@ describe('loadEnvironment', () => {
       'DATABASE_URL must be a URL that starts with mysql:// or mariadb://',
     ],
     [{ DATABASE_URL: 'mysql://a:b@c/d' }, 'MASTER_KEY is required with DATABASE_URL'],
+    [{ REVIEW_FOUR_EYES: 'yes' }, 'REVIEW_FOUR_EYES must be true or false'],
+    [{ REVIEW_PROPOSAL_TTL: '0h' }, 'REVIEW_PROPOSAL_TTL must be a number with s, m, h or d'],
+    [{ STUCK_AFTER: '3d,stripe=soon' }, 'STUCK_AFTER must be durations with s, m, h or d'],
     [{ NOT_FOUND_GRACE: '24' }, 'NOT_FOUND_GRACE must be a number with s, m, h or d'],
     [{ NODE_ENV: 'production', SANDBOX_PORT: '9100' }, 'SANDBOX_PORT must not be set when NODE_ENV=production'],
   ])('%j stops the start with one line', (env, line) => {
@@ -54,6 +57,14 @@ describe('loadEnvironment', () => {
     expect(message).toContain(line);
     expect(message).not.toContain('\n');
     expect(message).not.toContain('secretpw');
+  });
+
+  it('reads norms for all channels and for some', () => {
+    expect(load({}).config.stuckAfter).toEqual({ default: undefined, byChannel: {} });
+    expect(load({ STUCK_AFTER: '3d, stripe=10d,wechat_pay=36h' }).config.stuckAfter).toEqual({
+      default: 259_200_000,
+      byChannel: { stripe: 864_000_000, wechat_pay: 129_600_000 },
+    });
   });
 
   it('opens to the network only with a server database, and has no sandbox then', () => {

@@ -3,8 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join, resolve } from 'node:path';
 import { DAY_MS } from '../shared/clock.js';
 import { durationMs } from '../shared/duration.js';
-import { NOTHING_ALLOWED, parseAllowList, type AllowList } from '../shared/outbound/allow-list.js';
-import { isLoopbackHost, LOG_LEVELS, MAX_GATEWAY_TIMEOUT_MS, ROLES, type AppConfig, type Role } from './app-config.js';
+import { LOG_LEVELS, MAX_GATEWAY_TIMEOUT_MS, ROLES, type AppConfig, type Role, type StuckAfter } from './app-config.js';
 
 /** A variable that stops the start. The message is one line: variable, fault, example. */
 export class EnvironmentError extends Error {
@@ -49,11 +48,10 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     max: MAX_GATEWAY_TIMEOUT_MS,
   });
   const leaseMs = LEASE_PER_TIMEOUT * gatewayTimeoutMs;
-  const host = text(env, 'HOST') ?? (embedded ? '127.0.0.1' : '0.0.0.0');
   const config: AppConfig = {
     production,
     port,
-    host,
+    host: text(env, 'HOST') ?? (embedded ? '127.0.0.1' : '0.0.0.0'),
     dataDir,
     databaseUrl,
     redisUrl,
@@ -70,15 +68,14 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     syncWaitMs: integer(env, 'SYNC_WAIT_MS', { fallback: 10_000, min: 100, max: 25_000 }),
     syncConcurrency: integer(env, 'SYNC_CONCURRENCY', { fallback: 32, min: 1, max: 1_000 }),
     syncGiveUpMs: duration(env, 'SYNC_GIVE_UP', '30d') ?? 30 * DAY_MS,
+    reviewFourEyes: boolean(env, 'REVIEW_FOUR_EYES', false),
+    reviewProposalTtlMs: duration(env, 'REVIEW_PROPOSAL_TTL', '24h') ?? DAY_MS,
+    stuckAfter: stuckAfter(env),
     sweepIntervalMs: integer(env, 'SWEEP_INTERVAL_MS', { fallback: 5_000, min: 50, max: 3_600_000 }),
     gatewayTimeoutMs,
     leaseMs,
     claimMs: CLAIM_PER_LEASE * leaseMs,
     notFoundGraceMs: duration(env, 'NOT_FOUND_GRACE', '24h'),
-    notifyAllow: notifyAllow(env, embedded && !production && isLoopbackHost(host)),
-    notifyIntervalMs: integer(env, 'NOTIFY_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_600_000 }),
-    notifyConcurrency: integer(env, 'NOTIFY_CONCURRENCY', { fallback: 128, min: 1, max: 1_000 }),
-    notifyPauseAfterMs: duration(env, 'NOTIFY_PAUSE_AFTER', '5d') ?? 5 * DAY_MS,
     sandboxPort: sandboxPort(env, embedded && !production),
     ledgerSealIntervalMs: integer(env, 'LEDGER_SEAL_INTERVAL_MS', { fallback: 2_000, min: 50, max: 3_600_000 }),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -160,6 +157,26 @@ function duration(env: Environment, name: string, example: string): number | und
   return ms;
 }
 
+/** `3d`, or `3d,stripe=10d`: for all channels, and for some. */
+function stuckAfter(env: Environment): StuckAfter {
+  const parts = (text(env, 'STUCK_AFTER') ?? '').split(',').filter((part) => part !== '');
+  const found: { default: number | undefined; byChannel: Record<string, number> } = {
+    default: undefined,
+    byChannel: {},
+  };
+  for (const part of parts) {
+    const match = /^(?:([a-z][a-z_]{1,19})=)?(\d{1,6}[smhd])$/.exec(part.trim());
+    const ms = match?.[2] === undefined ? undefined : durationMs(match[2]);
+    if (ms === undefined) {
+      const fault = `must be durations with s, m, h or d, each alone or after a channel and =, not "${part.slice(0, 64)}"`;
+      throw new EnvironmentError('STUCK_AFTER', fault, '3d,stripe=10d');
+    }
+    if (match?.[1] === undefined) found.default = ms;
+    else found.byChannel[match[1]] = ms;
+  }
+  return found;
+}
+
 /** The value is never repeated in the fault: it holds a password. */
 function url(env: Environment, name: string, protocols: readonly string[], example: string): string | undefined {
   const value = text(env, name);
@@ -179,23 +196,6 @@ function redisPrefix(env: Environment): string {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(value))
     throw new EnvironmentError('REDIS_PREFIX', 'must be 1 to 64 letters, digits, - and _', 'refund-sync');
   return value;
-}
-
-/**
- * A service that nobody outside of this machine reaches, and that moves no real money, may notify receivers on this machine by
- * default: that is how it is tried out.
- */
-function notifyAllow(env: Environment, loopbackByDefault: boolean): AllowList {
-  const value = text(env, 'NOTIFY_ALLOW') ?? (loopbackByDefault ? '127.0.0.0/8,::1' : 'none');
-  if (value === 'none') return NOTHING_ALLOWED;
-  const list = parseAllowList(value);
-  if ('badEntry' in list)
-    throw new EnvironmentError(
-      'NOTIFY_ALLOW',
-      `must be none, or networks, addresses and host names separated by commas, not "${list.badEntry}"`,
-      '10.1.0.0/16,hooks.internal',
-    );
-  return list;
 }
 
 /** The in-process queue reaches one process: splitting roles without Redis would leave the workers without work. */

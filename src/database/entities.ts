@@ -3,14 +3,13 @@ import { AdminUser } from '../admin/access/admin-user.entity.js';
 import { ApiToken } from '../admin/access/api-token.entity.js';
 import { LoginFailure } from '../admin/access/login-failure.entity.js';
 import { AuditEntry } from '../admin/audit-entry.entity.js';
+import { CaseProposal } from '../admin/cases/case-proposal.entity.js';
 import { CallbackRecord } from '../callback/callback-record.entity.js';
 import { CallbackRefusal } from '../callback/callback-refusal.entity.js';
 import { GatewayAccount } from '../gateway/gateway-account.entity.js';
 import { LedgerHead } from '../ledger/ledger-head.entity.js';
 import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
 import { MerchantApp } from '../merchant/merchant-app.entity.js';
-import { NotificationAttempt } from '../notification/notification-attempt.entity.js';
-import { NotificationEndpoint } from '../notification/notification-endpoint.entity.js';
 import { Notification } from '../refund/notification.entity.js';
 import { Payment } from '../refund/payment.entity.js';
 import { Refund } from '../refund/refund.entity.js';
@@ -25,14 +24,13 @@ export const ENTITIES = [
   AuditEntry,
   CallbackRecord,
   CallbackRefusal,
+  CaseProposal,
   GatewayAccount,
   InterfaceSetting,
   LedgerHead,
   LoginFailure,
   MerchantApp,
   Notification,
-  NotificationAttempt,
-  NotificationEndpoint,
   Payment,
   Refund,
   RepairRecord,

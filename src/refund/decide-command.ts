@@ -1,5 +1,6 @@
 import type { Observation } from '../gateway/observation.js';
 import { addMs, MINUTE_MS } from '../shared/clock.js';
+import { minorToDecimal } from '../shared/money.js';
 import type { Decision, DecisionPolicy, RefundFacts, RefundPatch } from './decide.js';
 import { nextLookAfterEnd, REVIEW_LOOK_MS } from './look-schedule.js';
 import type { Evidence, Refund } from './refund.entity.js';
@@ -69,7 +70,7 @@ export class CommandRefused extends Error {
   override readonly name = 'CommandRefused';
   readonly code: RefusalCode;
 
-  constructor({ code, why }: Refusal) {
+  constructor({ code, why }: Pick<Refusal, 'code' | 'why'>) {
     super(why);
     this.code = code;
   }
@@ -166,7 +167,7 @@ function acceptSuccess(
     ...(overRefund === 0
       ? []
       : [
-          `${overRefund} of the amount is no longer in the refundable balance: the payment becomes over-refunded by it, with an urgent alert`,
+          `${moneyOf(overRefund, refund)} of the amount is no longer in the refundable balance: the payment becomes over-refunded by it, with an urgent alert`,
         ]),
   ];
   return {
@@ -256,7 +257,7 @@ function sendAgain(refund: Refund, input: CommandInput, policy: DecisionPolicy, 
     return refused('notOffered', 'the gateway has forgotten the first send by now: a repeat could refund twice');
   return {
     allowed: true,
-    warnings: [`up to ${refund.amount} ${refund.currency} in minor units leave the merchant's account at the gateway`],
+    warnings: [`${moneyOf(refund.amount, refund)} may leave the merchant's account at the gateway`],
     decision: resumed(refund, input, now, 'an operator had the same request sent again'),
   };
 }
@@ -368,6 +369,10 @@ function freshWord({ lastEvidence: evidence }: Refund, now: Date): Refusal | { e
   if (evidence.contradiction !== undefined)
     return refused('notBelieved', `the gateway's last word is not about this refund: ${evidence.contradiction}`);
   return { evidence };
+}
+
+function moneyOf(amountMinor: number, { currency }: Refund): string {
+  return `${minorToDecimal(amountMinor, currency)} ${currency}`;
 }
 
 function wordOf(evidence: Evidence | null): string {

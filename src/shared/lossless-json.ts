@@ -337,8 +337,7 @@ function hexDigit(code: number): number {
   return -1;
 }
 
-/** `__proto__`, `constructor`, `prototype`. */
-export function isRefusedName(name: string): boolean {
+function isRefusedName(name: string): boolean {
   return name === '__proto__' || name === 'constructor' || name === 'prototype';
 }
 

@@ -1,8 +1,9 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { Alerts } from './alerts.js';
 import { CLOCK, systemClock, type Clock } from './clock.js';
 import { IdGenerator } from './ids.js';
 
-/** Clock and ids for everybody. Tests give their own clock. */
+/** Clock, ids and alerts for everybody. Tests give their own clock. */
 @Global()
 @Module({})
 export class SharedModule {
@@ -10,10 +11,11 @@ export class SharedModule {
     return {
       module: SharedModule,
       providers: [
+        Alerts,
         { provide: CLOCK, useValue: clock },
         { provide: IdGenerator, useFactory: () => new IdGenerator(clock) },
       ],
-      exports: [CLOCK, IdGenerator],
+      exports: [Alerts, CLOCK, IdGenerator],
     };
   }
 }
