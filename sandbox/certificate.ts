@@ -8,20 +8,21 @@ export interface CertificateInput {
   issuer: Name;
   subject: Name;
   publicKey: KeyObject;
-  /** Key of the issuer; RSA. */
+  /** Key of the issuer; RSA, or EC where the gateway's own are of no use to whoever verifies the chain. */
   signingKey: KeyObject;
 }
 
 /** Ends of the names' object identifiers, all below 2.5.4. */
 const NAME_PARTS = { C: 6, O: 10, OU: 11, CN: 3 } as const;
-const SHA256_WITH_RSA = oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b);
+const SHA256_WITH_RSA = tlv(0x30, oid(0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b), tlv(0x05));
+const ECDSA_WITH_SHA256 = tlv(0x30, oid(0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02));
 /** The same bytes after every start, so that a certificate that a service has stored is still ours. */
 const NOT_BEFORE = '20240101000000Z';
 const NOT_AFTER = '20991231235959Z';
 
 /** An X.509 certificate of version 1, which has no extensions, as PEM. node:crypto reads certificates but makes none. */
 export function makeCertificate({ serial, issuer, subject, publicKey, signingKey }: CertificateInput): string {
-  const algorithm = tlv(0x30, SHA256_WITH_RSA, tlv(0x05));
+  const algorithm = signingKey.asymmetricKeyType === 'rsa' ? SHA256_WITH_RSA : ECDSA_WITH_SHA256;
   const toBeSigned = tlv(
     0x30,
     integer(serial),

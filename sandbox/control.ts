@@ -253,6 +253,7 @@ export class ControlApi {
       idempotencyKeyLifetimeMs:
         fields.optionalInteger('idempotencyKeyLifetimeMs', { min: 0, max: MAX_AFTER_MS }) ??
         settings.idempotencyKeyLifetimeMs,
+      defectiveSuccess: fields.optionalFlag('defectiveSuccess') ?? settings.defectiveSuccess,
     };
     fields.end();
     if (changed.webhookUrl !== null) loopbackUrlIn('webhookUrl', changed.webhookUrl);

@@ -38,6 +38,8 @@ export interface ChannelSettings {
   webhookUrl: string | null;
   /** How long an idempotency key is remembered, where a gateway forgets them (Stripe). */
   idempotencyKeyLifetimeMs: number;
+  /** Whether a success is told as a success with a defect, where a gateway has that (UnionPay's A6). */
+  defectiveSuccess: boolean;
 }
 
 export const DEFAULT_SETTINGS: Readonly<ChannelSettings> = {
@@ -57,6 +59,7 @@ export const DEFAULT_SETTINGS: Readonly<ChannelSettings> = {
   presign: 'off',
   webhookUrl: null,
   idempotencyKeyLifetimeMs: 24 * 3600 * 1000,
+  defectiveSuccess: false,
 };
 
 /** What a channel's simulator and the control API share. */

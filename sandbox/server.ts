@@ -6,6 +6,7 @@ import type { AccountVariant, ChannelSettings, ConnectorAccount, GatewaySimulato
 import { sendJson } from './http.js';
 import { KeyRing } from './keys.js';
 import { StripeSimulator } from './stripe/stripe.server.js';
+import { UnionpaySimulator } from './unionpay/unionpay.server.js';
 import { WechatSimulator } from './wechat/wechat.server.js';
 
 export interface SandboxOptions {
@@ -41,6 +42,7 @@ export async function createSandbox(options: SandboxOptions = {}): Promise<Sandb
   const gateways: GatewaySimulator[] = [
     await WechatSimulator.open({ ring, now, settings: options.settings?.wechat_pay }),
     await AlipaySimulator.open({ ring, now, settings: options.settings?.ali_pay }),
+    await UnionpaySimulator.open({ ring, now, settings: options.settings?.union_pay }),
     StripeSimulator.open({ ring, now, settings: options.settings?.stripe }),
   ];
   await ring.save();

@@ -1,6 +1,5 @@
 import { makeCertificate, type Name } from '../certificate.js';
 import { keyFingerprint, type KeyRing, type RsaPair } from '../keys.js';
-
 import { certificateNumber } from './alipay.crypto.js';
 
 export interface AlipayKeys {

@@ -152,6 +152,15 @@ export interface RefundGateway<Config = unknown> {
   /** The merchant's id at the gateway, compared with what answers echo. */
   merchantId(config: Config): string;
 
+  /**
+   * What a refund that the merchant sent by itself must say so that this gateway can be asked for it; absent = nothing besides its number.
+   *
+   * @returns the field of the registration and its fault.
+   */
+  registrationFault?(
+    order: Pick<RefundOrder, 'gatewayRequestNo' | 'gatewayRequestTime' | 'outTradeNo'>,
+  ): { field: string; fault: string } | undefined;
+
   /** Asks for one refund by our number. Throws GatewayError; never answers `failed` because asking failed. */
   queryRefund(call: GatewayCall<Config>): Promise<Observation>;
 

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { Db } from '../database/db.js';
 import { isInstantChannel } from '../gateway/gateway.port.js';
-import { GatewayAccountService } from '../gateway/gateway-account.service.js';
+import { GatewayAccountService, type ResolvedAccount } from '../gateway/gateway-account.service.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { ConflictError, invalidField } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
@@ -41,7 +41,7 @@ export class PaymentService {
    * @throws ConflictError naming the field that differs from the stored payment.
    */
   async register(appId: string, facts: PaymentFacts): Promise<{ payment: Payment; created: boolean }> {
-    const accountId = await this.accountFor(appId, facts);
+    const accountId = (await this.accountFor(appId, facts))?.account.id ?? null;
     return this.db.transaction((manager) => this.findOrCreateLocked(manager, appId, facts, accountId), {
       retryDuplicates: true,
     });
@@ -52,13 +52,16 @@ export class PaymentService {
   }
 
   /** The account that the payment's channel uses; null for channels that settle at once. */
-  async accountFor(appId: string, facts: Pick<PaymentFacts, 'channel' | 'gatewayAccountId'>): Promise<string | null> {
+  async accountFor(
+    appId: string,
+    facts: Pick<PaymentFacts, 'channel' | 'gatewayAccountId'>,
+  ): Promise<ResolvedAccount | null> {
     if (isInstantChannel(facts.channel)) {
       if (facts.gatewayAccountId !== undefined)
         throw invalidField('gatewayAccountId', `does not go with ${facts.channel}, which settles at once`);
       return null;
     }
-    return (await this.accounts.choose(appId, facts.channel, facts.gatewayAccountId)).account.id;
+    return this.accounts.choose(appId, facts.channel, facts.gatewayAccountId);
   }
 
   /** Finds the payment and locks it, or makes it. Two that make it at once: one is refused by the unique key and runs again. */

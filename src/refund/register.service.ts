@@ -3,7 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { Db } from '../database/db.js';
 import { isInstantChannel } from '../gateway/gateway.port.js';
 import { addMs, CLOCK, type Clock } from '../shared/clock.js';
-import { ConflictError } from '../shared/errors.js';
+import { ConflictError, invalidField } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
 import { InstantSettlement } from './instant-settlement.service.js';
 import { newRefund } from './new-refund.js';
@@ -53,7 +53,8 @@ export class RegisterService {
    * Takes a refund under the service's care and reserves its amount on the payment, which is made if unknown.
    * The same refund again answers the stored one.
    *
-   * @throws ConflictError naming the field that differs, or that the refundable balance does not allow.
+   * @throws ConflictError naming the field that differs, or that the refundable balance does not allow; DomainError `invalid` naming what
+   * the gateway needs besides.
    */
   async register(appId: string, command: RegisterRefund): Promise<Registered> {
     const { channel, currency, gatewayAccountId } = command;
@@ -63,7 +64,14 @@ export class RegisterService {
       currency,
       ...(gatewayAccountId === undefined ? {} : { gatewayAccountId }),
     };
-    const accountId = await this.payments.accountFor(appId, facts);
+    const account = await this.payments.accountFor(appId, facts);
+    const fault = account?.gateway.registrationFault?.({
+      gatewayRequestNo: command.gatewayRequestNo ?? command.refundNo,
+      gatewayRequestTime: command.gatewayRequestTime ?? null,
+      outTradeNo: facts.outTradeNo ?? facts.businessNo,
+    });
+    if (fault) throw invalidField(fault.field, fault.fault);
+    const accountId = account?.account.id ?? null;
     return this.db.transaction((manager) => this.registerWithin(manager, appId, command, facts, accountId), {
       retryDuplicates: true,
     });

@@ -1,14 +1,10 @@
 import { createPrivateKey, generateKeyPairSync, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { alipayConfig, type AlipayConfig } from '../../src/gateway/alipay/alipay.config.js';
+import type { AlipayConfig } from '../../src/gateway/alipay/alipay.config.js';
 import { alipayGateway } from '../../src/gateway/alipay/alipay.gateway.js';
-import { parseConfig } from '../../src/gateway/config-schema.js';
 import { GatewayAccountService } from '../../src/gateway/gateway-account.service.js';
-import { GatewayError } from '../../src/gateway/gateway.error.js';
-import type { RefundOrder } from '../../src/gateway/gateway.port.js';
 import type { Observation } from '../../src/gateway/observation.js';
 import { HOUR_MS } from '../../src/shared/clock.js';
 import { createSandbox, type Sandbox } from '../../sandbox/server.js';
@@ -17,65 +13,34 @@ import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
 import { assertInvariants } from '../support/invariants.js';
 import { startService, type TestService } from '../support/service.js';
+import {
+  gatewayErrorOf,
+  probe,
+  settingsFor,
+  steer,
+  type Json,
+  type SteeredGateway,
+} from '../support/steered-gateway.js';
 
 const CHANNEL = 'ali_pay';
-type Json = Record<string, unknown>;
-
-/** The control API of a sandbox, for its Alipay. */
-function steer(sandbox: Sandbox) {
-  const call = async (method: string, path: string, body?: Json): Promise<Json> => {
-    const response = await fetch(`${sandbox.url}/control${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify({ channel: CHANNEL, ...body }) }),
-    });
-    const answer = (await response.json()) as Json;
-    if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`);
-    return answer;
-  };
-  return {
-    payment: (outTradeNo: string, more: Json = {}) =>
-      call('POST', '/payments', { outTradeNo, amount: 1000, currency: 'CNY', ...more }),
-    refund: (outRefundNo: string, outTradeNo: string, status: string, more: Json = {}) =>
-      call('POST', '/refunds', {
-        outRefundNo,
-        outTradeNo,
-        amount: 100,
-        paymentAmount: 1000,
-        currency: 'CNY',
-        script: [{ afterMs: 0, status }],
-        ...more,
-      }),
-    fault: (kind: string, more: Json = {}) => call('POST', '/faults', { kind, rate: 1, ...more }),
-    clearFaults: () => call('DELETE', '/faults'),
-    settings: (more: Json) => call('POST', '/settings', more),
-    callBack: (outRefundNo: string, notifyUrl: string, more: Json = {}) =>
-      call('POST', '/callbacks', { outRefundNo, notifyUrl, ...more }),
-    truth: (outRefundNo: string) => call('GET', `/refunds/${CHANNEL}/${outRefundNo}`),
-  };
-}
 
 function settingsOf(sandbox: Sandbox, variant?: 'certificates'): AlipayConfig {
-  const account = sandbox.accounts(variant).find(({ gateway }) => gateway === 'alipay');
-  const parsed = parseConfig(alipayConfig, account?.config ?? {});
-  if (parsed.config === undefined) throw new Error(JSON.stringify(parsed.faults));
-  return parsed.config;
+  return settingsFor(sandbox, alipayGateway, variant === undefined ? {} : { variant });
 }
 
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
   let config: AlipayConfig;
-  let gateway: ReturnType<typeof steer>;
+  let gateway: SteeredGateway;
   beforeAll(async () => {
     sandbox = await createSandbox();
     config = settingsOf(sandbox);
-    gateway = steer(sandbox);
+    gateway = steer(sandbox, CHANNEL);
   });
   afterAll(() => sandbox.close());
-  beforeEach(async () => {
-    await fetch(`${sandbox.url}/control/reset`, { method: 'POST', body: '{"settings":true}' });
-  });
+  beforeEach(() => gateway.reset());
 
-  const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
+  const { order, query, create } = probe(alipayGateway, () => config, {
     gatewayRequestNo: 'R1',
     gatewayRequestTime: null,
     gatewayRefundNo: null,
@@ -86,26 +51,8 @@ describe('the connector and the gateway’s wire', () => {
     currency: 'CNY',
     reason: '质量 50% & "so" + /',
     clientIp: null,
-    ...over,
   });
-  const callOf = (over: Partial<RefundOrder>, account: AlipayConfig, timeoutMs: number) => ({
-    config: account,
-    order: order(over),
-    signal: new AbortController().signal,
-    timeoutMs,
-  });
-  const query = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> =>
-    alipayGateway.queryRefund(callOf(over, account, timeoutMs));
-  const payloadOf = (over: Partial<RefundOrder> = {}) => alipayGateway.prepareCreate?.(order(over), config) ?? '';
-  const create = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> =>
-    alipayGateway.sendCreate?.(callOf(over, account, timeoutMs), payloadOf(over)) ?? Promise.reject(new Error('none'));
-
-  async function errorOf(call: Promise<Observation>): Promise<GatewayError> {
-    const outcome: unknown = await call.catch((error: unknown) => error);
-    expect(outcome).toBeInstanceOf(GatewayError);
-    expect(inspect(outcome, { depth: 9 })).not.toMatch(/MII|BEGIN|sign=|biz_content/);
-    return outcome as GatewayError;
-  }
+  const errorOf = (call: Promise<Observation>) => gatewayErrorOf(call, /MII|BEGIN|sign=|biz_content/);
 
   it.each([
     ['success', { kind: 'success', amountMinor: 100, currency: 'CNY', gatewayRefundNo: null }],
@@ -305,10 +252,10 @@ describe('through the whole service', () => {
   const ACCOUNT = 'sandbox-alipay';
   const clock = new FakeClock();
   let service: TestService;
-  let gateway: ReturnType<typeof steer>;
+  let gateway: SteeredGateway;
   beforeAll(async () => {
     service = await startService({ clock, env: { REQ_TIME_WINDOW_S: '0' }, policy: { timeoutMs: 1_000 } });
-    gateway = steer(service.sandbox);
+    gateway = steer(service.sandbox, CHANNEL);
     await gateway.settings({ defaultScript: [{ afterMs: 0, status: 'success' }] });
   });
   afterAll(async () => {

@@ -1,14 +1,11 @@
 import { createHmac } from 'node:crypto';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { inspect } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createSandbox, type Sandbox } from '../../sandbox/server.js';
-import { parseConfig } from '../../src/gateway/config-schema.js';
-import { GatewayError } from '../../src/gateway/gateway.error.js';
 import type { RefundOrder } from '../../src/gateway/gateway.port.js';
 import type { Observation } from '../../src/gateway/observation.js';
-import { stripeConfig, type StripeConfig } from '../../src/gateway/stripe/stripe.config.js';
+import type { StripeConfig } from '../../src/gateway/stripe/stripe.config.js';
 import { stripeGateway } from '../../src/gateway/stripe/stripe.gateway.js';
 import type { Refund } from '../../src/refund/refund.entity.js';
 import { DAY_MS, HOUR_MS } from '../../src/shared/clock.js';
@@ -17,59 +14,31 @@ import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
 import { assertInvariants } from '../support/invariants.js';
 import { startService, type TestService } from '../support/service.js';
+import {
+  gatewayErrorOf,
+  probe,
+  settingsFor,
+  steer,
+  type Json,
+  type SteeredGateway,
+} from '../support/steered-gateway.js';
 
 const CHANNEL = 'stripe';
-type Json = Record<string, unknown>;
-
-/** The control API of a sandbox, for its Stripe. Refunds are of 100 cents of 1000. */
-function steer(sandbox: Sandbox) {
-  const call = async (method: string, path: string, body?: Json): Promise<Json> => {
-    const response = await fetch(`${sandbox.url}/control${path}`, {
-      method,
-      ...(body === undefined ? {} : { body: JSON.stringify({ channel: CHANNEL, ...body }) }),
-    });
-    const answer = (await response.json()) as Json;
-    if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`);
-    return answer;
-  };
-  return {
-    payment: (outTradeNo: string) => call('POST', '/payments', { outTradeNo, amount: 1000, currency: 'USD' }),
-    refund: async (outRefundNo: string, outTradeNo: string, status: string, more: Json = {}): Promise<string> => {
-      const body = { outRefundNo, outTradeNo, amount: 100, paymentAmount: 1000, currency: 'USD', ...more };
-      const made = await call('POST', '/refunds', { script: [{ afterMs: 0, status }], ...body });
-      return String(made.gatewayRefundNo);
-    },
-    fault: (kind: string, more: Json = {}) => call('POST', '/faults', { kind, rate: 1, ...more }),
-    clearFaults: () => call('DELETE', '/faults'),
-    settings: (more: Json) => call('POST', '/settings', more),
-    callBack: (outRefundNo: string, notifyUrl: string, more: Json = {}) =>
-      call('POST', '/callbacks', { outRefundNo, notifyUrl, ...more }),
-    truth: (outRefundNo: string) => call('GET', `/refunds/${CHANNEL}/${encodeURIComponent(outRefundNo)}`),
-  };
-}
-
-function settingsOf(sandbox: Sandbox): StripeConfig {
-  const account = sandbox.accounts().find(({ gateway }) => gateway === 'stripe');
-  const parsed = parseConfig(stripeConfig, account?.config ?? {});
-  if (parsed.config === undefined) throw new Error(JSON.stringify(parsed.faults));
-  return parsed.config;
-}
+const CURRENCY = 'USD';
 
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
   let config: StripeConfig;
-  let gateway: ReturnType<typeof steer>;
+  let gateway: SteeredGateway;
   beforeAll(async () => {
     sandbox = await createSandbox();
-    config = settingsOf(sandbox);
-    gateway = steer(sandbox);
+    config = settingsFor(sandbox, stripeGateway);
+    gateway = steer(sandbox, CHANNEL, CURRENCY);
   });
   afterAll(() => sandbox.close());
-  beforeEach(async () => {
-    await fetch(`${sandbox.url}/control/reset`, { method: 'POST', body: '{"settings":true}' });
-  });
+  beforeEach(() => gateway.reset());
 
-  const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
+  const { query, create } = probe(stripeGateway, () => config, {
     gatewayRequestNo: 'R1',
     gatewayRequestTime: null,
     gatewayRefundNo: null,
@@ -77,30 +46,11 @@ describe('the connector and the gateway’s wire', () => {
     gatewayPaymentNo: 'pi_1',
     amountMinor: 100,
     paymentAmountMinor: 1000,
-    currency: 'USD',
+    currency: CURRENCY,
     reason: 'requested_by_customer',
     clientIp: null,
-    ...over,
   });
-  const callOf = (over: Partial<RefundOrder>, account: StripeConfig, timeoutMs: number) => ({
-    config: account,
-    order: order(over),
-    signal: new AbortController().signal,
-    timeoutMs,
-  });
-  const query = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> =>
-    stripeGateway.queryRefund(callOf(over, account, timeoutMs));
-  const create = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> => {
-    const payload = stripeGateway.prepareCreate?.(order(over), account) ?? '';
-    return stripeGateway.sendCreate?.(callOf(over, account, timeoutMs), payload) ?? Promise.reject(new Error('none'));
-  };
-
-  async function errorOf(call: Promise<Observation>): Promise<GatewayError> {
-    const outcome: unknown = await call.catch((error: unknown) => error);
-    expect(outcome).toBeInstanceOf(GatewayError);
-    expect(inspect(outcome, { depth: 9, showHidden: true })).not.toMatch(/sk_test|whsec|Bearer|Authorization/i);
-    return outcome as GatewayError;
-  }
+  const errorOf = (call: Promise<Observation>) => gatewayErrorOf(call, /sk_test|whsec|Bearer|Authorization/i);
 
   it.each([
     ['processing', { kind: 'processing', raw: { code: 'pending' } }],
@@ -110,7 +60,7 @@ describe('the connector and the gateway’s wire', () => {
     ['abnormal', { kind: 'processing', raw: { code: 'requires_action' } }],
     ['notFound', { kind: 'notFound' }],
   ])('a refund that is %s, asked for by either number', async (status, expected) => {
-    const gatewayRefundNo = await gateway.refund('R1', 'pi_1', status);
+    const { gatewayRefundNo } = await gateway.refund('R1', 'pi_1', status);
     for (const over of [{}, { gatewayRefundNo }]) {
       const observation = await query(over);
       expect(observation).toMatchObject({ authenticated: true, ...expected });
@@ -224,7 +174,7 @@ describe('the connector and the gateway’s wire', () => {
   });
 
   it('notFoundThenFound, successThenFailed and wrongAmount come through as they are', async () => {
-    const gatewayRefundNo = await gateway.refund('R1', 'pi_1', 'success');
+    const { gatewayRefundNo } = await gateway.refund('R1', 'pi_1', 'success');
     await gateway.fault('notFoundThenFound');
     const seen = [];
     for (let index = 0; index < 3; index += 1) seen.push((await query()).kind);
@@ -284,7 +234,7 @@ describe('the connector and something that is not Stripe', () => {
 describe('through the whole service', () => {
   const clock = new FakeClock();
   let service: TestService;
-  let gateway: ReturnType<typeof steer>;
+  let gateway: SteeredGateway;
   let config: StripeConfig;
   let webhookUrl: string;
 
@@ -292,8 +242,8 @@ describe('through the whole service', () => {
     // One time for both: keys that Stripe forgets, signatures that grow old.
     const sandbox = await createSandbox({ now: () => clock.now().getTime() });
     service = await startService({ clock, sandbox });
-    gateway = steer(sandbox);
-    config = settingsOf(sandbox);
+    gateway = steer(sandbox, CHANNEL, CURRENCY);
+    config = settingsFor(sandbox, stripeGateway);
     webhookUrl = `${service.url}/callback/stripe/sandbox-stripe`;
   });
   afterAll(async () => {
@@ -321,7 +271,7 @@ describe('through the whole service', () => {
   ): Promise<Registered> {
     const refundNo = uniqueNo('R');
     const intent = `pi_${uniqueNo('P')}`;
-    const gatewayRefundNo = await gateway.refund(refundNo, intent, status, more.stripe);
+    const { gatewayRefundNo } = await gateway.refund(refundNo, intent, status, more.stripe);
     const { httpStatus, body } = await service.admin<{ id: string; payment: { id: string } }>(
       'POST',
       '/admin/refunds',
@@ -437,7 +387,7 @@ describe('through the whole service', () => {
     });
     const twice = await registered('success');
     // Another refund of the payment, which got the same number later.
-    const copy = await gateway.refund(uniqueNo('R'), twice.intent, 'success');
+    const { gatewayRefundNo: copy } = await gateway.refund(uniqueNo('R'), twice.intent, 'success');
     const headers = { authorization: `Bearer ${config.secretKey}`, 'stripe-version': '2026-10-28.endive' };
     const body = new URLSearchParams({ 'metadata[refund_no]': twice.refundNo });
     const renamed = await fetch(`${service.sandbox.url}/v1/refunds/${copy}`, { method: 'POST', headers, body });
