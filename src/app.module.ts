@@ -10,6 +10,8 @@ import { GatewayModule } from './gateway/gateway.module.js';
 import type { RefundGateway } from './gateway/gateway.port.js';
 import { LedgerModule } from './ledger/ledger.module.js';
 import { MerchantModule } from './merchant/merchant.module.js';
+import { NotificationQueueModule } from './notification/notification-queue.module.js';
+import { NotificationModule } from './notification/notification.module.js';
 import { ObservabilityModule } from './observability/observability.module.js';
 import { RefundModule } from './refund/refund.module.js';
 import type { Clock } from './shared/clock.js';
@@ -45,6 +47,8 @@ export class AppModule {
         SyncModule,
         CallbackModule,
         LedgerModule,
+        NotificationQueueModule.forRoot(config),
+        NotificationModule,
         AdminModule,
         ObservabilityModule,
       ],

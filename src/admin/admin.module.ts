@@ -4,9 +4,11 @@ import { CallbackModule } from '../callback/callback.module.js';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { LedgerModule } from '../ledger/ledger.module.js';
 import { MerchantModule } from '../merchant/merchant.module.js';
+import { NotificationModule } from '../notification/notification.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
 import { AdminLedgerController } from './admin-ledger.controller.js';
+import { AdminNotificationController } from './admin-notification.controller.js';
 import { AdminRefundController } from './admin-refund.controller.js';
 import { AdminSettingsController } from './admin-settings.controller.js';
 import { AccessController } from './access/access.controller.js';
@@ -27,10 +29,11 @@ import { RefundOperations } from './refund-operations.service.js';
 import { RefundRecords } from './refund-records.service.js';
 
 @Module({
-  imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, RefundModule, SyncModule],
+  imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, NotificationModule, RefundModule, SyncModule],
   controllers: [
     AccessController,
     AdminLedgerController,
+    AdminNotificationController,
     AdminRefundController,
     AdminSettingsController,
     CaseController,

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { CallbackStore } from '../callback/callback.store.js';
+import { notificationFacts } from '../notification/notification-view.js';
 import { RefundQueryService } from '../refund/refund-query.service.js';
 import { AuditService } from './audit.service.js';
 
@@ -35,7 +36,12 @@ export class RefundRecords {
         id: entry.id,
       })),
       ...repairs.map((entry) => ({ type: 'repair' as const, at: entry.createdAt, entry, id: entry.id })),
-      ...notifications.map((entry) => ({ type: 'notification' as const, at: entry.createdAt, entry, id: entry.id })),
+      ...notifications.map((entry) => ({
+        type: 'notification' as const,
+        at: entry.createdAt,
+        entry: notificationFacts(entry),
+        id: entry.id,
+      })),
     ];
     // Ids grow with time, so they settle what happened in the same millisecond.
     entries.sort((a, b) => a.at.getTime() - b.at.getTime() || (a.id < b.id ? -1 : 1));

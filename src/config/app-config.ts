@@ -1,3 +1,4 @@
+import type { AllowList } from '../shared/outbound/allow-list.js';
 import type { SignType } from '../shared/sign-type.js';
 
 export const APP_CONFIG = Symbol('AppConfig');
@@ -58,6 +59,14 @@ export interface AppConfig {
   claimMs: number;
   /** Overrides what each gateway declares; absent: the gateway's own. */
   notFoundGraceMs: number | undefined;
+  /** Not public, and merchants may be notified there all the same. */
+  notifyAllow: AllowList;
+  /** How often the outbox is looked at for what is due. */
+  notifyIntervalMs: number;
+  /** Notifications that one process has in hand at once. */
+  notifyConcurrency: number;
+  /** A receiver that has failed for so long, without one success, is paused. */
+  notifyPauseAfterMs: number;
   /** Absent: no sandbox is used. */
   sandboxPort: number | undefined;
   /** Pause between two looks of the sealer for rows without a place in the ledger. */

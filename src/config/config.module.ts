@@ -1,4 +1,5 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { OutboundPolicy } from '../shared/outbound/outbound-policy.js';
 import { SecretBox } from '../shared/secret-box.js';
 import { APP_CONFIG, type AppConfig } from './app-config.js';
 
@@ -11,8 +12,9 @@ export class ConfigModule {
       providers: [
         { provide: APP_CONFIG, useValue: config },
         { provide: SecretBox, useFactory: () => new SecretBox(config.masterKey) },
+        { provide: OutboundPolicy, useFactory: () => new OutboundPolicy(config.notifyAllow) },
       ],
-      exports: [APP_CONFIG, SecretBox],
+      exports: [APP_CONFIG, OutboundPolicy, SecretBox],
     };
   }
 }

@@ -3,7 +3,16 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { join, resolve } from 'node:path';
 import { DAY_MS } from '../shared/clock.js';
 import { durationMs } from '../shared/duration.js';
-import { LOG_LEVELS, MAX_GATEWAY_TIMEOUT_MS, ROLES, type AppConfig, type Role, type StuckAfter } from './app-config.js';
+import { NOTHING_ALLOWED, parseAllowList, type AllowList } from '../shared/outbound/allow-list.js';
+import {
+  isLoopbackHost,
+  LOG_LEVELS,
+  MAX_GATEWAY_TIMEOUT_MS,
+  ROLES,
+  type AppConfig,
+  type Role,
+  type StuckAfter,
+} from './app-config.js';
 
 /** A variable that stops the start. The message is one line: variable, fault, example. */
 export class EnvironmentError extends Error {
@@ -48,10 +57,11 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     max: MAX_GATEWAY_TIMEOUT_MS,
   });
   const leaseMs = LEASE_PER_TIMEOUT * gatewayTimeoutMs;
+  const host = text(env, 'HOST') ?? (embedded ? '127.0.0.1' : '0.0.0.0');
   const config: AppConfig = {
     production,
     port,
-    host: text(env, 'HOST') ?? (embedded ? '127.0.0.1' : '0.0.0.0'),
+    host,
     dataDir,
     databaseUrl,
     redisUrl,
@@ -76,6 +86,10 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     leaseMs,
     claimMs: CLAIM_PER_LEASE * leaseMs,
     notFoundGraceMs: duration(env, 'NOT_FOUND_GRACE', '24h'),
+    notifyAllow: notifyAllow(env, embedded && !production && isLoopbackHost(host)),
+    notifyIntervalMs: integer(env, 'NOTIFY_INTERVAL_MS', { fallback: 1_000, min: 50, max: 3_600_000 }),
+    notifyConcurrency: integer(env, 'NOTIFY_CONCURRENCY', { fallback: 128, min: 1, max: 1_000 }),
+    notifyPauseAfterMs: duration(env, 'NOTIFY_PAUSE_AFTER', '5d') ?? 5 * DAY_MS,
     sandboxPort: sandboxPort(env, embedded && !production),
     ledgerSealIntervalMs: integer(env, 'LEDGER_SEAL_INTERVAL_MS', { fallback: 2_000, min: 50, max: 3_600_000 }),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
@@ -196,6 +210,23 @@ function redisPrefix(env: Environment): string {
   if (!/^[A-Za-z0-9_-]{1,64}$/.test(value))
     throw new EnvironmentError('REDIS_PREFIX', 'must be 1 to 64 letters, digits, - and _', 'refund-sync');
   return value;
+}
+
+/**
+ * A service that nobody outside of this machine reaches, and that moves no real money, may notify receivers on this machine by
+ * default: that is how it is tried out.
+ */
+function notifyAllow(env: Environment, loopbackByDefault: boolean): AllowList {
+  const value = text(env, 'NOTIFY_ALLOW') ?? (loopbackByDefault ? '127.0.0.0/8,::1' : 'none');
+  if (value === 'none') return NOTHING_ALLOWED;
+  const list = parseAllowList(value);
+  if ('badEntry' in list)
+    throw new EnvironmentError(
+      'NOTIFY_ALLOW',
+      `must be none, or networks, addresses and host names separated by commas, not "${list.badEntry}"`,
+      '10.1.0.0/16,hooks.internal',
+    );
+  return list;
 }
 
 /** The in-process queue reaches one process: splitting roles without Redis would leave the workers without work. */

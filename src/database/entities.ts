@@ -10,6 +10,8 @@ import { GatewayAccount } from '../gateway/gateway-account.entity.js';
 import { LedgerHead } from '../ledger/ledger-head.entity.js';
 import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
 import { MerchantApp } from '../merchant/merchant-app.entity.js';
+import { NotificationAttempt } from '../notification/notification-attempt.entity.js';
+import { NotificationEndpoint } from '../notification/notification-endpoint.entity.js';
 import { Notification } from '../refund/notification.entity.js';
 import { Payment } from '../refund/payment.entity.js';
 import { Refund } from '../refund/refund.entity.js';
@@ -31,6 +33,8 @@ export const ENTITIES = [
   LoginFailure,
   MerchantApp,
   Notification,
+  NotificationAttempt,
+  NotificationEndpoint,
   Payment,
   Refund,
   RepairRecord,

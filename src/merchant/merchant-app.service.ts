@@ -4,6 +4,7 @@ import { APP_CONFIG, isLoopbackHost, type AppConfig } from '../config/app-config
 import { Db, isDuplicate } from '../database/db.js';
 import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
 import { invalidField, NotFoundError } from '../shared/errors.js';
+import { OutboundPolicy } from '../shared/outbound/outbound-policy.js';
 import { SecretBox } from '../shared/secret-box.js';
 import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
 import { InterfaceSetting } from './interface-setting.entity.js';
@@ -59,6 +60,7 @@ export class MerchantAppService {
     private readonly secretBox: SecretBox,
     @Inject(APP_CONFIG) private readonly config: AppConfig,
     @Inject(CLOCK) private readonly clock: Clock,
+    private readonly outbound: OutboundPolicy,
   ) {}
 
   /**
@@ -120,6 +122,7 @@ export class MerchantAppService {
   /** Makes an app or changes the given members of one. A new app needs `signSecret`. */
   async put(id: string, put: PutApp): Promise<AppView> {
     checkApp(id, put);
+    this.outbound.check('notifyUrl', put.notifyUrl);
     const app = await this.db.transaction(async (manager) => {
       const stored = await manager.findOneBy(MerchantApp, { id });
       const signSecret = put.signSecret ?? (stored ? this.openSecret(stored) : undefined);
@@ -201,7 +204,12 @@ export class MerchantAppService {
       signType: app.signType,
       reqTimeWindowS: app.reqTimeWindowS,
       notifyUrl: app.notifyUrl,
-      interfaces: { syncRefund: of('syncRefund'), refund: of('refund'), queryRefund: of('queryRefund') },
+      interfaces: {
+        syncRefund: of('syncRefund'),
+        refund: of('refund'),
+        queryRefund: of('queryRefund'),
+        events: of('events'),
+      },
     };
   }
 

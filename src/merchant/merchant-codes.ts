@@ -3,5 +3,5 @@ export const SIGN_DIALECT_NAMES = ['daxpay-v2', 'daxpay-v3', 'hmac-body'] as con
 export type SignDialectName = (typeof SIGN_DIALECT_NAMES)[number];
 
 /** The interfaces of the merchant API that have switches of their own. */
-export const INTERFACE_CODES = ['syncRefund', 'refund', 'queryRefund'] as const;
+export const INTERFACE_CODES = ['syncRefund', 'refund', 'queryRefund', 'events'] as const;
 export type InterfaceCode = (typeof INTERFACE_CODES)[number];

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { In, type EntityManager } from 'typeorm';
 import { insertRows, selectByIds, updateVersioned } from '../database/bulk.js';
 import { Db } from '../database/db.js';
+import { isInstantChannel } from '../gateway/gateway.port.js';
 import type { RawAnswer } from '../gateway/observation.js';
 import { Batcher } from '../shared/batcher.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
@@ -274,6 +275,13 @@ export class ApplyService {
       attempts: 0,
       nextAttemptAt: refund.notify ? now : null,
       createdAt: now,
+      refundVersion: refund.version,
+      receiver: receiverOf(refund.notifyUrl),
+      position: null,
+      leaseUntil: null,
+      leaseToken: null,
+      endpointId: null,
+      deliveredAt: null,
     };
   }
 
@@ -394,6 +402,10 @@ function distinct(values: readonly string[]): string[] {
   return [...new Set(values)];
 }
 
+function receiverOf(url: string | null): string {
+  return url !== null && URL.canParse(url) ? new URL(url).origin : '';
+}
+
 function snapshotOf(refund: Refund): NotificationSnapshot {
   return {
     refundId: refund.id,
@@ -401,6 +413,7 @@ function snapshotOf(refund: Refund): NotificationSnapshot {
     amount: refund.amount,
     currency: refund.currency,
     channel: refund.channel,
+    asyncPay: !isInstantChannel(refund.channel),
     status: visibleStatus(refund.status),
     refundTime: refund.refundTime?.toISOString() ?? null,
     createTime: refund.createdAt.toISOString(),

@@ -1,10 +1,24 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 import type { VisibleStatus } from './refund-status.js';
 
+/** BIGINT reaches us as text (MySQL) or number (SQLite). */
+const positionTransformer = {
+  to: (value: number | null): number | null => value,
+  from: (value: string | number | null): number | null => (value === null ? null : Number(value)),
+};
+
 /**
- * The outbox: one row for each change to an end, written in the transaction of the change.
- * `suppressed` when the merchant asked not to be told; the row is kept for the event feed.
+ * - `pending`: to be delivered when `nextAttemptAt` is due
+ * - `suppressed`: the merchant asked not to be told; the row is kept for the event feed
+ * - `notNeeded`: there was no address when it was its turn
+ * - `delivered`: the receiver said SUCCESS
+ * - `exhausted`: given up after the last attempt of the ladder
+ * - `paused`: waits until its receiver, which has failed for days, is resumed
  */
+export const NOTIFICATION_STATES = ['pending', 'suppressed', 'notNeeded', 'delivered', 'exhausted', 'paused'] as const;
+export type NotificationState = (typeof NOTIFICATION_STATES)[number];
+
+/** The outbox: one row for each change to an end, written in the transaction of the change. */
 @Entity('notification')
 export class Notification {
   @PrimaryColumn('bigint')
@@ -31,8 +45,9 @@ export class Notification {
   url: string | null;
 
   @Column('varchar')
-  state: 'pending' | 'suppressed' | 'delivered' | 'exhausted';
+  state: NotificationState;
 
+  /** Attempts of the ladder that runs; a redelivery starts a new one. */
   @Column('int')
   attempts: number;
 
@@ -41,6 +56,32 @@ export class Notification {
 
   @Column('datetime', { precision: 3 })
   createdAt: Date;
+
+  /** The refund's version after the change. Orders the notifications of one refund, whatever clock made their ids. */
+  @Column('int')
+  refundVersion: number;
+
+  /** Scheme, host and port of `url`; empty where it is the app's. What one receiver cannot take is in no other's way. */
+  @Column('varchar')
+  receiver: string;
+
+  /** Place in the event feed, given after the commit; null until then. */
+  @Column('bigint', { nullable: true, transformer: positionTransformer })
+  position: number | null;
+
+  /** Without a token: a worker was told. With one: it is being delivered. */
+  @Column('datetime', { precision: 3, nullable: true })
+  leaseUntil: Date | null;
+
+  @Column('bigint', { nullable: true })
+  leaseToken: string | null;
+
+  /** The receiver that a paused row waits for. */
+  @Column('bigint', { nullable: true })
+  endpointId: string | null;
+
+  @Column('datetime', { precision: 3, nullable: true })
+  deliveredAt: Date | null;
 }
 
 /** Amounts in minor units; times ISO 8601. */
@@ -50,6 +91,8 @@ export interface NotificationSnapshot {
   amount: number;
   currency: string;
   channel: string;
+  /** False for channels that settle at once. Absent in old rows: true. */
+  asyncPay?: boolean;
   status: VisibleStatus;
   refundTime: string | null;
   createTime: string;

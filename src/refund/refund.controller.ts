@@ -7,6 +7,7 @@ import { DomainError, invalidField } from '../shared/errors.js';
 import { toDto } from '../shared/http/dto.pipe.js';
 import { ApiEnvelope } from '../shared/http/envelope.doc.js';
 import { decimalToMinor } from '../shared/money.js';
+import { OutboundPolicy } from '../shared/outbound/outbound-policy.js';
 import { EnvelopeInterceptor } from '../signature/envelope.interceptor.js';
 import { MerchantInterface, merchantCallOf, SignatureGuard } from '../signature/signature.guard.js';
 import type { CreateRefund } from './create-writer.service.js';
@@ -86,6 +87,7 @@ export class RefundController {
   constructor(
     private readonly creates: CreateService,
     private readonly refunds: RefundQueryService,
+    private readonly outbound: OutboundPolicy,
   ) {}
 
   @Post('unipay/refund')
@@ -103,6 +105,7 @@ export class RefundController {
       app.dialect === 'daxpay-v3'
         ? fromV3(await toDto(RefundV3Dto, request.body))
         : fromV2(await toDto(RefundV2Dto, request.body), numberOf(request.body));
+    this.outbound.check('notifyUrl', command.notifyUrl);
     const { refund, payment } = await this.creates.create(app.id, command);
     return modelOf(refund, payment);
   }

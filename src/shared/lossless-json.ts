@@ -337,7 +337,8 @@ function hexDigit(code: number): number {
   return -1;
 }
 
-function isRefusedName(name: string): boolean {
+/** `__proto__`, `constructor`, `prototype`. */
+export function isRefusedName(name: string): boolean {
   return name === '__proto__' || name === 'constructor' || name === 'prototype';
 }
 

@@ -4,7 +4,7 @@ import { map, type Observable } from 'rxjs';
 import { successEnvelope } from '../shared/envelope.js';
 import { traceIdOf } from '../shared/http/http-surface.js';
 import { fromPlain, type JsonObject } from '../shared/lossless-json.js';
-import { sign } from './merchant-signature.js';
+import { signFor } from './app-signature.js';
 import { merchantCallOf } from './signature.guard.js';
 
 /** Puts what a merchant route answers into the envelope, with HTTP 200, and signs `data` where the app wants that. */
@@ -25,8 +25,5 @@ export class EnvelopeInterceptor implements NestInterceptor<object, string> {
 function signatureOf(request: FastifyRequest, data: object): string {
   const { app, switches } = merchantCallOf(request);
   if (!switches.responseSign) return '';
-  // `hmac-body` has no rule of its own for answers: they are signed as the default dialect does, keyed with HMAC.
-  const dialect = app.dialect === 'hmac-body' ? 'daxpay-v2' : app.dialect;
-  const signType = app.dialect === 'hmac-body' ? 'HMAC_SHA256' : app.signType;
-  return sign({ dialect, signType, secret: app.signSecret, fields: fromPlain(data) as JsonObject });
+  return signFor(app, fromPlain(data) as JsonObject);
 }

@@ -12,7 +12,7 @@ import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
 import { DomainError, invalidField } from '../shared/errors.js';
 import { rawBodyOf } from '../shared/http/http-surface.js';
 import { readJsonObject } from '../shared/http/json-body.js';
-import { JsonNumber, toPlain, type JsonObject, type JsonValue } from '../shared/lossless-json.js';
+import { isRefusedName, JsonNumber, toPlain, type JsonObject, type JsonValue } from '../shared/lossless-json.js';
 import { isSignName } from './canonical.js';
 import { APP_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, verifyHmacBody } from './hmac-body.js';
 import { verify } from './merchant-signature.js';
@@ -49,7 +49,7 @@ const APP_ID = /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/;
 const DEFAULT_WINDOW_S = 300;
 
 /**
- * Checks who calls the merchant API: reads the body without losing a digit, finds the app by header or field (never by the
+ * Checks who calls the merchant API: reads the body (of a GET, the query) without losing a digit, finds the app by header or field (never by the
  * refund), verifies its signature and its time. The route then sees the plain body.
  */
 @Injectable()
@@ -66,14 +66,16 @@ export class SignatureGuard implements CanActivate {
     const options = this.reflector.get<MerchantInterfaceOptions | undefined>(MERCHANT_INTERFACE, context.getHandler());
     if (!options) throw new Error('SignatureGuard on a route without @MerchantInterface');
     const request = context.switchToHttp().getRequest<FastifyRequest>();
-    const fields = readJsonObject(request);
+    const fields = request.method === 'GET' ? readQuery(request) : readJsonObject(request);
     const app = await this.appOf(request, fields);
     const switches = app.interfaces[options.code];
     if (!switches.enabled) throw new DomainError('failed', { zh: '接口已停用', en: 'this interface is switched off' });
     if (switches.requestSign) this.verifySignature(request, fields, app, options.fields);
     this.checkTime(fields, app, switches);
     calls.set(request, { app, switches });
-    request.body = withoutAbsent(toPlain(fields) as Record<string, unknown>);
+    const plain = withoutAbsent(toPlain(fields) as Record<string, unknown>);
+    if (request.method === 'GET') request.query = plain;
+    else request.body = plain;
     return true;
   }
 
@@ -160,6 +162,26 @@ export class SignatureGuard implements CanActivate {
       });
     }
   }
+}
+
+/**
+ * A GET is signed over the parameters of its query as a POST is over the fields of its body: names and values decoded, every value a
+ * text.
+ *
+ * @throws DomainError `unreadable` for a name that is there twice: who signs and who verifies could take different ones.
+ */
+function readQuery(request: FastifyRequest): JsonObject {
+  const start = request.url.indexOf('?');
+  const fields: JsonObject = new Map();
+  for (const [name, value] of new URLSearchParams(start === -1 ? '' : request.url.slice(start + 1))) {
+    if (fields.has(name) || isRefusedName(name))
+      throw new DomainError('unreadable', {
+        zh: `参数 ${name.slice(0, 40)} 重复或不允许`,
+        en: `the parameter ${name.slice(0, 40)} is there twice or not allowed`,
+      });
+    fields.set(name, value);
+  }
+  return fields;
 }
 
 function hasSign(fields: JsonObject): boolean {

@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { setImmediate } from 'node:timers/promises';
 import type { Job, JobOptions, Queue } from 'bull';
 import type { Redis } from 'ioredis';
 import { errorText } from '../shared/errors.js';
+import { redisInTime, withinMs } from '../shared/redis-queue.js';
 import {
   PRIORITY,
   QueueUnavailable,
@@ -187,36 +187,12 @@ export class BullSyncQueue implements SyncQueue {
     );
   }
 
-  /** Nothing is sent before Redis is there: what its client keeps in memory meanwhile would grow with every request. */
   private async inTime<T>(work: () => Promise<T>): Promise<T> {
-    const { client } = this.queue;
-    const abort = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
-    const timeout = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new QueueUnavailable(`Redis did not answer within ${COMMAND_TIMEOUT_MS} ms`)),
-        COMMAND_TIMEOUT_MS,
-      );
-    });
-    const ready = client.status === 'ready' ? Promise.resolve() : once(client, 'ready', { signal: abort.signal });
     try {
-      return await Promise.race([ready.then(work), timeout]);
+      return await redisInTime(this.queue.client, COMMAND_TIMEOUT_MS, work);
     } catch (error) {
-      throw error instanceof QueueUnavailable ? error : new QueueUnavailable(errorText(error));
-    } finally {
-      clearTimeout(timer);
-      abort.abort();
+      throw new QueueUnavailable(errorText(error));
     }
-  }
-}
-
-async function withinMs(work: Promise<unknown>, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<void>((resolve) => (timer = setTimeout(resolve, ms)));
-  try {
-    await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,14 +1,13 @@
 import { BullModule, getQueueToken } from '@nestjs/bull';
 import { Logger, Module, type DynamicModule } from '@nestjs/common';
 import type { Queue } from 'bull';
-import { Redis } from 'ioredis';
+import type { Redis } from 'ioredis';
 import type { AppConfig } from '../config/app-config.js';
 import { SECOND_MS } from '../shared/clock.js';
+import { redisQueueOptions } from '../shared/redis-queue.js';
 import { BULL_QUEUE, BullSyncQueue } from './bull.sync-queue.js';
 import { InlineSyncQueue } from './inline.sync-queue.js';
 import { SYNC_QUEUE, type SyncJob, type SyncQueue } from './sync-queue.port.js';
-
-const RECONNECT_MAX_MS = 1_000;
 
 /** The queue: Bull where there is a Redis, else in this process. */
 @Module({})
@@ -60,20 +59,8 @@ function bullRoot(
   /** Receives every connection that is made. */
   connections: Redis[],
 ): DynamicModule {
-  const retryStrategy = (times: number): number => Math.min(times * 100, RECONNECT_MAX_MS);
   return BullModule.forRoot({
-    // In braces, so that all keys of the queue live in one slot of a Redis Cluster.
-    prefix: `{${redisPrefix}}`,
-    createClient: (type) => {
-      const enableReadyCheck = type === 'client';
-      const connection = new Redis(redisUrl, {
-        ...{ retryStrategy, maxRetriesPerRequest: null, enableReadyCheck },
-        // What many jobs ask of Redis at the same moment goes out as one write.
-        enableAutoPipelining: type === 'client',
-      });
-      connections.push(connection);
-      return connection;
-    },
+    ...redisQueueOptions(redisUrl, redisPrefix, connections),
     settings: {
       // The job of a dead worker is run again when its lease has run out, not a moment before: it would find the refund busy.
       lockDuration: leaseMs + SECOND_MS,

@@ -99,6 +99,8 @@ export async function startService(options: StartOptions = {}): Promise<TestServ
     SIGN_SECRET,
     SWEEP_INTERVAL_MS: NEVER_MS,
     LEDGER_SEAL_INTERVAL_MS: NEVER_MS,
+    NOTIFY_INTERVAL_MS: NEVER_MS,
+    NOTIFY_ALLOW: '127.0.0.0/8',
     LOG_LEVEL: 'silent',
     ...database.env,
     ...options.env,

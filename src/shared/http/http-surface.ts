@@ -6,6 +6,8 @@ export const BODY_LIMIT_BYTES = 64 * 1024;
 
 /** The merchant API: everything below these paths answers with HTTP 200 and the envelope. */
 const MERCHANT_PREFIXES: ReadonlySet<string> = new Set(['unipay', 'uni']);
+/** And this path, which has nothing below it. */
+const EVENTS = /^(?:https?:\/\/[^/]*)?\/+events\/?(?:[?#]|$)/;
 /** Proxies may send the whole address as target (RFC 9112, 3.2.2); the router leaves its origin out. */
 const FIRST_SEGMENT = /^(?:https?:\/\/[^/]*)?\/+([^/?#]+)\//;
 
@@ -13,6 +15,7 @@ const traceIds = new WeakMap<FastifyRequest, string>();
 
 /** @param url the request target as it came in. The router resolves percent signs, so this does too. */
 export function isMerchantPath(url: string): boolean {
+  if (EVENTS.test(url)) return true;
   const segment = FIRST_SEGMENT.exec(url)?.[1] ?? '';
   return MERCHANT_PREFIXES.has(segment.includes('%') ? decoded(segment) : segment);
 }
