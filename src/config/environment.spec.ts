@@ -46,6 +46,8 @@ describe('loadEnvironment', () => {
     [{ REVIEW_PROPOSAL_TTL: '0h' }, 'REVIEW_PROPOSAL_TTL must be a number with s, m, h or d'],
     [{ STUCK_AFTER: '3d,stripe=soon' }, 'STUCK_AFTER must be durations with s, m, h or d'],
     [{ NOT_FOUND_GRACE: '24' }, 'NOT_FOUND_GRACE must be a number with s, m, h or d'],
+    [{ NOTIFY_ALLOW: '10.0.0.0/8,not a host' }, 'NOTIFY_ALLOW must be none, or networks, addresses and host names'],
+    [{ NOTIFY_PAUSE_AFTER: '5' }, 'NOTIFY_PAUSE_AFTER must be a number with s, m, h or d'],
     [{ NODE_ENV: 'production', SANDBOX_PORT: '9100' }, 'SANDBOX_PORT must not be set when NODE_ENV=production'],
   ])('%j stops the start with one line', (env, line) => {
     let message = '';
@@ -65,6 +67,22 @@ describe('loadEnvironment', () => {
       default: 259_200_000,
       byChannel: { stripe: 864_000_000, wechat_pay: 129_600_000 },
     });
+  });
+
+  it('lets notifications reach this machine only where nobody else reaches the service and no real money moves', () => {
+    const networks = (env: Record<string, string>) => load(env).config.notifyAllow.networks.length;
+    expect(networks({})).toBe(2);
+    expect(networks({ NOTIFY_ALLOW: 'none' })).toBe(0);
+    expect(networks({ HOST: '0.0.0.0' })).toBe(0);
+    expect(networks({ NODE_ENV: 'production' })).toBe(0);
+    expect(
+      networks({
+        DATABASE_URL: 'mysql://a:b@c/d',
+        MASTER_KEY: Buffer.alloc(32, 1).toString('base64'),
+        HOST: '127.0.0.1',
+      }),
+    ).toBe(0);
+    expect(networks({ NODE_ENV: 'production', NOTIFY_ALLOW: '10.1.0.0/16' })).toBe(1);
   });
 
   it('opens to the network only with a server database, and has no sandbox then', () => {

@@ -71,7 +71,7 @@ export class SignatureGuard implements CanActivate {
     const switches = app.interfaces[options.code];
     if (!switches.enabled) throw new DomainError('failed', { zh: '接口已停用', en: 'this interface is switched off' });
     if (switches.requestSign) this.verifySignature(request, fields, app, options.fields);
-    this.checkTime(fields, app, switches);
+    this.checkTime(request, fields, app, switches);
     calls.set(request, { app, switches });
     const plain = withoutAbsent(toPlain(fields) as Record<string, unknown>);
     if (request.method === 'GET') request.query = plain;
@@ -136,13 +136,15 @@ export class SignatureGuard implements CanActivate {
   }
 
   /** `reqTime` is required by the document; its window counts only where it is signed. */
-  private checkTime(fields: JsonObject, app: ResolvedApp, switches: InterfaceSwitches): void {
+  private checkTime(request: FastifyRequest, fields: JsonObject, app: ResolvedApp, switches: InterfaceSwitches): void {
     const value = fields.get('reqTime');
     const absent = value === undefined || value === null || value === '';
     const windowed = switches.requestSign && app.reqTimeWindowS > 0 && app.dialect !== 'hmac-body';
     if (absent) {
       // The 3.0 client may leave its common fields out; without a window nothing needs them.
       if (app.dialect === 'daxpay-v3' && !windowed) return;
+      // The document's requests are POSTs; where the headers say the time, a query need not say it again.
+      if (app.dialect === 'hmac-body' && request.method === 'GET') return;
       throw invalidField('reqTime', { zh: '不能为空', en: 'is required' });
     }
     const atS = reqTimeS(value);
