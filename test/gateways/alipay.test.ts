@@ -9,18 +9,13 @@ import type { Observation } from '../../src/gateway/observation.js';
 import { HOUR_MS } from '../../src/shared/clock.js';
 import { createSandbox, type Sandbox } from '../../sandbox/server.js';
 import { uniqueNo } from '../support/builders.js';
+import { gatewayErrorOf, probe, settingsFor } from '../support/connector-probe.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
+import { flowOf, type Flow } from '../support/gateway-flow.js';
 import { assertInvariants } from '../support/invariants.js';
 import { startService, type TestService } from '../support/service.js';
-import {
-  gatewayErrorOf,
-  probe,
-  settingsFor,
-  steer,
-  type Json,
-  type SteeredGateway,
-} from '../support/steered-gateway.js';
+import { steer, type Json, type Steering } from '../support/steer.js';
 
 const CHANNEL = 'ali_pay';
 
@@ -31,7 +26,7 @@ function settingsOf(sandbox: Sandbox, variant?: 'certificates'): AlipayConfig {
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
   let config: AlipayConfig;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
   beforeAll(async () => {
     sandbox = await createSandbox();
     config = settingsOf(sandbox);
@@ -252,10 +247,12 @@ describe('through the whole service', () => {
   const ACCOUNT = 'sandbox-alipay';
   const clock = new FakeClock();
   let service: TestService;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
+  let flow: Flow;
   beforeAll(async () => {
     service = await startService({ clock, env: { REQ_TIME_WINDOW_S: '0' }, policy: { timeoutMs: 1_000 } });
     gateway = steer(service.sandbox, CHANNEL);
+    flow = flowOf(service, gateway, CHANNEL, ACCOUNT);
     await gateway.settings({ defaultScript: [{ afterMs: 0, status: 'success' }] });
   });
   afterAll(async () => {
@@ -264,71 +261,10 @@ describe('through the whole service', () => {
   });
   afterEach(() => gateway.clearFaults());
 
-  const callbackUrl = (): string => `${service.url}/callback/alipay/${ACCOUNT}`;
-
-  interface Followed {
-    id: string;
-    refundNo: string;
-    businessNo: string;
-    paymentId: string;
-  }
-
-  /** A refund that the merchant sent by itself: at the gateway as told, and registered with the service. */
-  async function followed(status: string, more: Json = {}): Promise<Followed> {
-    const refundNo = uniqueNo('R');
-    const businessNo = uniqueNo('P');
-    if (status !== 'unknown') await gateway.refund(refundNo, businessNo, status);
-    const { httpStatus, body } = await service.admin<{ id: string; payment: { id: string } }>(
-      'POST',
-      '/admin/refunds',
-      {
-        refundNo,
-        channel: CHANNEL,
-        amount: 100,
-        gatewayAccountId: ACCOUNT,
-        payment: { businessNo, amount: 1000 },
-        ...more,
-      },
-    );
-    expect(httpStatus, JSON.stringify(body)).toBe(201);
-    return { id: body.id, refundNo, businessNo, paymentId: body.payment.id };
-  }
-
-  interface Created {
-    id: string;
-    refundNo: string;
-    paymentId: string;
-    status: string;
-  }
-
-  /** A refund of 1.00 of 10.00 that the service makes. */
-  async function created(payment: Json = {}): Promise<Created> {
-    const businessNo = uniqueNo('P');
-    await gateway.payment(businessNo, payment);
-    const known = await service.admin<{ id: string }>('POST', '/admin/payments', {
-      businessNo,
-      channel: CHANNEL,
-      amount: 1000,
-      gatewayAccountId: ACCOUNT,
-    });
-    expect(known.httpStatus, JSON.stringify(known.body)).toBe(201);
-    const refundNo = uniqueNo('R');
-    const answer = await service.merchant.call<{ refundId: string; status: string }>('/unipay/refund', {
-      businessNo,
-      refundAll: false,
-      refundNo,
-      refundChannels: [{ channel: CHANNEL, amount: 100 }],
-      reason: '不想要了',
-    });
-    expect(answer.code, answer.text).toBe(0);
-    const { refundId = '', status = '' } = answer.data ?? {};
-    return { id: refundId, refundNo, paymentId: known.body.id, status };
-  }
-
-  const look = (refundId: string) => service.syncs.sync({ refundId, source: 'operator' });
+  const callbackUrl = (): string => flow.callbackUrl('alipay');
 
   it('a stuck refund is repaired by one signed request', async () => {
-    const { id, refundNo, paymentId } = await followed('success');
+    const { id, refundNo, paymentId } = await flow.followed('success');
     const { data } = await service.merchant.syncRefund({ refundNo });
     expect(data).toMatchObject({ gatewayStatus: 'refund_success', success: true, repair: true });
     const refund = await service.refund(id);
@@ -338,7 +274,7 @@ describe('through the whole service', () => {
   });
 
   it('an answer without a status concludes nothing, and the next one repairs', async () => {
-    const { id, refundNo, businessNo } = await followed('processing');
+    const { id, refundNo, businessNo } = await flow.followed('processing');
     const { data } = await service.merchant.syncRefund({ refundNo });
     expect(data).toMatchObject({ gatewayStatus: 'pay_not_found', repair: false });
     expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 1 });
@@ -350,35 +286,35 @@ describe('through the whole service', () => {
     const accounts = service.app.get(GatewayAccountService);
     const account = settingsOf(service.sandbox) as unknown as Json;
     await accounts.put('alipay-closing', { channel: CHANNEL, config: account, notFoundPolicy: 'close' });
-    const { id } = await followed('unknown', { gatewayAccountId: 'alipay-closing' });
-    for (let count = 0; count < 5; count += 1) await look(id);
+    const { id } = await flow.followed('unknown', { gatewayAccountId: 'alipay-closing' });
+    for (let count = 0; count < 5; count += 1) await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 5 });
     clock.advance(25 * HOUR_MS);
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'review', reserved: true });
   });
 
   it('another amount than was asked for is for a person', async () => {
-    const { id } = await followed('success');
+    const { id } = await flow.followed('success');
     await gateway.fault('wrongAmount');
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'review' });
   });
 
   it.each(['badSignature', 'malformed', 'systemError', 'http500', 'reset', 'timeout'])(
     '%s concludes nothing; the next answer repairs',
     async (kind) => {
-      const { id } = await followed('success');
+      const { id } = await flow.followed('success');
       await gateway.fault(kind, { count: 1 });
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 0 });
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'success' });
     },
   );
 
   it('a refund that the service makes is sent under its id, and proven by the query', async () => {
-    const { id, status, paymentId } = await created();
+    const { id, status, paymentId } = await flow.created();
     expect(status).toBe('progress');
     expect(await service.refund(id)).toMatchObject({
       status: 'progress',
@@ -386,28 +322,28 @@ describe('through the whole service', () => {
       createAttempts: 1,
     });
     expect(await gateway.truth(id)).toMatchObject({ status: 'success', amount: 100, creates: 1 });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
     expect(await service.payment(paymentId)).toMatchObject({ refundableBalance: 900 });
   });
 
   it('whose answer is lost is found by the query, and not sent twice', async () => {
     await gateway.fault('lostAnswer', { count: 1 });
-    const { id } = await created();
+    const { id } = await flow.created();
     expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'unknown' });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
     expect(await gateway.truth(id)).toMatchObject({ creates: 1, refundsAtGateway: 1 });
   });
 
   it('that never arrived is sent again, the very same, and happens once', async () => {
     await gateway.fault('lostRequest', { count: 1 });
-    const { id } = await created();
+    const { id } = await flow.created();
     const { createPayload } = await service.refund(id);
     expect(createPayload).toContain('"refund_amount":"1.00"');
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'acknowledged', createPayload });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
     expect(await gateway.truth(id)).toMatchObject({
       creates: 2,
@@ -418,7 +354,7 @@ describe('through the whole service', () => {
 
   it('that the gateway refuses at the first send, signed, has failed, and the amount is free again', async () => {
     await gateway.fault('refused', { count: 1 });
-    const { id, paymentId } = await created();
+    const { id, paymentId } = await flow.created();
     expect(await service.refund(id)).toMatchObject({
       status: 'fail',
       createState: 'refused',
@@ -429,26 +365,26 @@ describe('through the whole service', () => {
 
   it('that is refused without a signature, or when it is repeated, has not failed', async () => {
     await gateway.settings({ signErrors: false });
-    const unsigned = await created({ amount: 50 });
+    const unsigned = await flow.created({ amount: 50 });
     expect(await service.refund(unsigned.id)).toMatchObject({ status: 'progress', createState: 'unknown' });
     await gateway.settings({ signErrors: true });
 
     await gateway.fault('lostRequest', { count: 1 });
-    const repeated = await created();
+    const repeated = await flow.created();
     await gateway.fault('refused', { count: 1 });
-    await look(repeated.id);
+    await flow.look(repeated.id);
     expect(await service.refund(repeated.id)).toMatchObject({
       status: 'progress',
       createState: 'unknown',
       createAttempts: 2,
     });
-    await look(repeated.id);
-    await look(repeated.id);
+    await flow.look(repeated.id);
+    await flow.look(repeated.id);
     expect(await service.refund(repeated.id)).toMatchObject({ status: 'success' });
   });
 
   it('a callback makes the service ask, and the answer repairs', async () => {
-    const { id, status } = await created({ notifyUrl: callbackUrl() });
+    const { id, status } = await flow.created({ notifyUrl: callbackUrl() });
     expect(status).toBe('progress');
     await expect.poll(async () => (await storedCallbacks(service, { gatewayRequestNo: id })).length).toBe(1);
     await callbacksWorkedOn(service);
@@ -462,7 +398,7 @@ describe('through the whole service', () => {
   });
 
   it('a callback that came twice is stored once', async () => {
-    const { id, refundNo, businessNo } = await followed('processing');
+    const { id, refundNo, businessNo } = await flow.followed('processing');
     await gateway.fault('duplicateCallback', { count: 1 });
     await gateway.refund(refundNo, businessNo, 'success', { notifyUrl: callbackUrl() });
     await expect
@@ -475,7 +411,7 @@ describe('through the whole service', () => {
   it.each(['signature', 'ciphertext', 'tag', 'nonce', 'timestamp', 'probe', 'serial', 'truncated'])(
     'a callback whose %s is not right is refused, and leaves nothing',
     async (tamper) => {
-      const { id, refundNo } = await followed('success');
+      const { id, refundNo } = await flow.followed('success');
       expect(await gateway.callBack(refundNo, callbackUrl(), { tamper })).toMatchObject({ status: 400, body: 'fail' });
       expect(await storedCallbacks(service, { gatewayRequestNo: refundNo })).toEqual([]);
       expect(await service.refund(id)).toMatchObject({ status: 'progress' });
@@ -529,8 +465,8 @@ describe('through the whole service', () => {
   it('certificate mode is a setting like any other', async () => {
     const config = settingsOf(service.sandbox, 'certificates') as unknown as Json;
     await service.app.get(GatewayAccountService).put('alipay-certificates', { channel: CHANNEL, config });
-    const { id } = await followed('success', { gatewayAccountId: 'alipay-certificates' });
-    await look(id);
+    const { id } = await flow.followed('success', { gatewayAccountId: 'alipay-certificates' });
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
   });
 });

@@ -10,18 +10,12 @@ import { stripeGateway } from '../../src/gateway/stripe/stripe.gateway.js';
 import type { Refund } from '../../src/refund/refund.entity.js';
 import { DAY_MS, HOUR_MS } from '../../src/shared/clock.js';
 import { uniqueNo } from '../support/builders.js';
+import { gatewayErrorOf, probe, settingsFor } from '../support/connector-probe.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
 import { assertInvariants } from '../support/invariants.js';
 import { startService, type TestService } from '../support/service.js';
-import {
-  gatewayErrorOf,
-  probe,
-  settingsFor,
-  steer,
-  type Json,
-  type SteeredGateway,
-} from '../support/steered-gateway.js';
+import { steer, type Json, type Steering } from '../support/steer.js';
 
 const CHANNEL = 'stripe';
 const CURRENCY = 'USD';
@@ -29,7 +23,7 @@ const CURRENCY = 'USD';
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
   let config: StripeConfig;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
   beforeAll(async () => {
     sandbox = await createSandbox();
     config = settingsFor(sandbox, stripeGateway);
@@ -234,7 +228,7 @@ describe('the connector and something that is not Stripe', () => {
 describe('through the whole service', () => {
   const clock = new FakeClock();
   let service: TestService;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
   let config: StripeConfig;
   let webhookUrl: string;
 

@@ -11,18 +11,13 @@ import { GatewayAccountService } from '../../src/gateway/gateway-account.service
 import { addMs, HOUR_MS } from '../../src/shared/clock.js';
 import vectors from '../vectors/unionpay.json' with { type: 'json' };
 import { uniqueNo } from '../support/builders.js';
+import { gatewayErrorOf, probe, settingsFor } from '../support/connector-probe.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
+import { flowOf, type Created, type Flow } from '../support/gateway-flow.js';
 import { assertInvariants } from '../support/invariants.js';
 import { startService, type TestService } from '../support/service.js';
-import {
-  gatewayErrorOf,
-  probe,
-  settingsFor,
-  steer,
-  type Json,
-  type SteeredGateway,
-} from '../support/steered-gateway.js';
+import { steer, type Json, type Steering } from '../support/steer.js';
 
 const CHANNEL = 'union_pay';
 const NOTIFY_URL = 'http://127.0.0.1:1/callback';
@@ -33,7 +28,7 @@ const R1 = 'REFUND01';
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
   let config: UnionpayConfig;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
   beforeAll(async () => {
     sandbox = await createSandbox();
     config = settingsFor(sandbox, unionpayGateway, { more: { notifyUrl: NOTIFY_URL } });
@@ -219,12 +214,20 @@ describe('through the whole service', () => {
   const clock = new FakeClock();
   let service: TestService;
   let sandbox: Sandbox;
-  let gateway: SteeredGateway;
+  let gateway: Steering;
+  let flow: Flow;
   beforeAll(async () => {
     // One time for both: the gateway looks at the time of a request.
     sandbox = await createSandbox({ now: () => clock.now().getTime() });
     service = await startService({ clock, sandbox, env: { REQ_TIME_WINDOW_S: '0' }, policy: { timeoutMs: 1_000 } });
     gateway = steer(sandbox, CHANNEL);
+    let payments = 0;
+    flow = flowOf(service, gateway, CHANNEL, ACCOUNT, {
+      prefix: 'REFUND',
+      registration: () => ({ gatewayRequestTime: clock.now().toISOString() }),
+      // 21 digits that no other payment has.
+      gatewayPaymentNo: () => `01${String((payments += 1)).padStart(19, '0')}`,
+    });
   });
   afterAll(async () => {
     await assertInvariants(service, { now: clock.now() });
@@ -241,94 +244,10 @@ describe('through the whole service', () => {
   );
   afterEach(() => gateway.clearFaults());
 
-  const callbackUrl = (account = ACCOUNT): string => `${service.url}/callback/unionpay/${account}`;
-  const refundNumber = () => uniqueNo('REFUND');
-  let payments = 0;
-  /** 21 digits that no other payment has. */
-  const queryId = () => `01${String((payments += 1)).padStart(19, '0')}`;
-
-  interface Followed {
-    id: string;
-    refundNo: string;
-    businessNo: string;
-    paymentId: string;
-  }
-
-  const registration = (refundNo: string, businessNo: string, more: Json = {}): Json => ({
-    refundNo,
-    channel: CHANNEL,
-    amount: 100,
-    gatewayAccountId: ACCOUNT,
-    gatewayRequestTime: clock.now().toISOString(),
-    payment: { businessNo, amount: 1000 },
-    ...more,
-  });
-
-  /** A refund that the merchant sent by itself: at the gateway as told, and registered with the service. */
-  async function followed(status: string, more: Json = {}): Promise<Followed> {
-    const refundNo = refundNumber();
-    const businessNo = uniqueNo('P');
-    if (status !== 'unknown') await gateway.refund(refundNo, businessNo, status);
-    const { httpStatus, body } = await service.admin<{ id: string; payment: { id: string } }>(
-      'POST',
-      '/admin/refunds',
-      registration(refundNo, businessNo, more),
-    );
-    expect(httpStatus, JSON.stringify(body)).toBe(201);
-    return { id: body.id, refundNo, businessNo, paymentId: body.payment.id };
-  }
-
-  interface Created {
-    id: string;
-    refundNo: string;
-    paymentId: string;
-    businessNo: string;
-    status: string;
-  }
-
-  /** A payment of 10.00 that both know. */
-  async function payment(
-    amountAtGateway = 1000,
-    gatewayAccountId = ACCOUNT,
-  ): Promise<{ businessNo: string; paymentId: string }> {
-    const businessNo = uniqueNo('P');
-    const gatewayPaymentNo = queryId();
-    await gateway.payment(businessNo, { transactionId: gatewayPaymentNo, amount: amountAtGateway });
-    const known = await service.admin<{ id: string }>('POST', '/admin/payments', {
-      businessNo,
-      channel: CHANNEL,
-      amount: 1000,
-      gatewayAccountId,
-      gatewayPaymentNo,
-    });
-    expect(known.httpStatus, JSON.stringify(known.body)).toBe(201);
-    return { businessNo, paymentId: known.body.id };
-  }
-
-  function send(businessNo: string, refundNo: string) {
-    return service.merchant.call<{ refundId: string; status: string }>('/unipay/refund', {
-      businessNo,
-      refundAll: false,
-      refundNo,
-      refundChannels: [{ channel: CHANNEL, amount: 100 }],
-      reason: '不想要了',
-    });
-  }
-
-  /** A refund of 1.00 of 10.00 that the service makes. */
-  async function created(amountAtGateway?: number): Promise<Created> {
-    const { businessNo, paymentId } = await payment(amountAtGateway);
-    const refundNo = refundNumber();
-    const answer = await send(businessNo, refundNo);
-    expect(answer.code, answer.text).toBe(0);
-    const { refundId = '', status = '' } = answer.data ?? {};
-    return { id: refundId, refundNo, businessNo, paymentId, status };
-  }
-
-  const look = (refundId: string) => service.syncs.sync({ refundId, source: 'operator' });
+  const callbackUrl = (account = ACCOUNT): string => flow.callbackUrl('unionpay', account);
 
   it('a stuck refund is repaired by one signed request', async () => {
-    const { id, refundNo, paymentId } = await followed('success');
+    const { id, refundNo, paymentId } = await flow.followed('success');
     const { data } = await service.merchant.syncRefund({ refundNo });
     expect(data).toMatchObject({ gatewayStatus: 'refund_success', success: true, repair: true });
     expect(await service.refund(id)).toMatchObject({
@@ -345,8 +264,8 @@ describe('through the whole service', () => {
     ['abnormal', 'progress', 900],
     ['notFound', 'progress', 900],
   ])('a refund that is %s ends as %s', async (status, ends, refundableBalance) => {
-    const { id, paymentId } = await followed(status);
-    await look(id);
+    const { id, paymentId } = await flow.followed(status);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: ends });
     expect(await service.payment(paymentId)).toMatchObject({ refundableBalance });
   });
@@ -358,7 +277,7 @@ describe('through the whole service', () => {
       ['gatewayRequestNo', { gatewayRequestNo: 'ORDER0001', payment: { businessNo: 'ORDER0001', amount: 100 } }],
     ];
     for (const [field, more] of cases) {
-      const answer = await service.admin('POST', '/admin/refunds', registration(refundNumber(), uniqueNo('P'), more));
+      const answer = await flow.register(flow.refundNumber(), uniqueNo('P'), more);
       expect(answer.httpStatus).toBe(400);
       expect(JSON.stringify(answer.body)).toContain(field);
     }
@@ -370,44 +289,44 @@ describe('through the whole service', () => {
       more: { notifyUrl: callbackUrl('unionpay-closing') },
     }) as unknown as Json;
     await accounts.put('unionpay-closing', { channel: CHANNEL, config, notFoundPolicy: 'close' });
-    const { id } = await followed('unknown', { gatewayAccountId: 'unionpay-closing' });
-    for (let count = 0; count < 5; count += 1) await look(id);
+    const { id } = await flow.followed('unknown', { gatewayAccountId: 'unionpay-closing' });
+    for (let count = 0; count < 5; count += 1) await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 5 });
     clock.advance(25 * HOUR_MS);
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'review', reserved: true });
   });
 
   it('another amount than was asked for is for a person', async () => {
-    const { id } = await followed('success');
+    const { id } = await flow.followed('success');
     await gateway.fault('wrongAmount');
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'review' });
   });
 
   it('a success that fails later is for a person: UnionPay announces no such thing', async () => {
-    const { id } = await followed('success');
+    const { id } = await flow.followed('success');
     await gateway.fault('successThenFailed', { count: 1 });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'review', reserved: true });
   });
 
   it.each(['badSignature', 'malformed', 'systemError', 'http500', 'http429', 'reset', 'timeout'])(
     '%s concludes nothing; a later answer repairs',
     async (kind) => {
-      const { id } = await followed('success');
+      const { id } = await flow.followed('success');
       await gateway.fault(kind, { count: 1 });
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 0 });
       // A limit holds the account back for a while.
       clock.advance(2 * 60_000);
-      await look(id);
+      await flow.look(id);
       await expect
         .poll(async () => {
           const { status } = await service.refund(id);
-          if (status === 'progress') await look(id);
+          if (status === 'progress') await flow.look(id);
           return status;
         })
         .toBe('success');
@@ -415,7 +334,7 @@ describe('through the whole service', () => {
   );
 
   it('a refund that the service makes is sent under its id and time, and proven by the query', async () => {
-    const { id, status, paymentId } = await created();
+    const { id, status, paymentId } = await flow.created();
     expect(status).toBe('progress');
     expect(await service.refund(id)).toMatchObject({
       status: 'progress',
@@ -424,7 +343,7 @@ describe('through the whole service', () => {
       gatewayRequestTime: expect.any(Date) as Date,
     });
     expect(await gateway.truth(id)).toMatchObject({ status: 'success', amount: 100, creates: 1 });
-    await look(id);
+    await flow.look(id);
     expect(await service.refund(id)).toMatchObject({ status: 'success' });
     expect(await service.payment(paymentId)).toMatchObject({ refundableBalance: 900 });
   });
@@ -437,7 +356,7 @@ describe('through the whole service', () => {
       amount: 1000,
       gatewayAccountId: ACCOUNT,
     });
-    const answer = await send(businessNo, refundNumber());
+    const answer = await flow.send(businessNo);
     expect(answer.code).toBe(20000);
     expect(answer.text).toContain('gatewayPaymentNo');
   });
@@ -451,21 +370,21 @@ describe('through the whole service', () => {
 
     it('the answer is lost: the query finds the refund, and nothing is sent twice', async () => {
       await gateway.fault('lostAnswer', { count: 1 });
-      const { id } = await created();
+      const { id } = await flow.created();
       expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'unknown' });
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'success' });
       expect(await refundsAtGateway(id)).toEqual({ count: 1, creates: 1, refunded: 100 });
     });
 
     it('the request is lost: it is never sent again, and after a day a person decides', async () => {
       await gateway.fault('lostRequest', { count: 1 });
-      const { id, paymentId } = await created();
+      const { id, paymentId } = await flow.created();
       expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'unknown' });
-      for (let count = 0; count < 5; count += 1) await look(id);
+      for (let count = 0; count < 5; count += 1) await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 5, createAttempts: 1 });
       clock.advance(25 * HOUR_MS);
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({
         status: 'review',
         reserved: true,
@@ -476,18 +395,18 @@ describe('through the whole service', () => {
     });
 
     it('request and answers are lost in turn, the merchant repeats itself, the gateway is late: one refund', async () => {
-      const { businessNo, paymentId } = await payment();
-      const refundNo = refundNumber();
+      const { businessNo, paymentId } = await flow.payment();
+      const refundNo = flow.refundNumber();
       await gateway.fault('lostAnswer', { count: 1 });
       await gateway.fault('notFoundThenFound', { count: 2 });
-      const { data } = await send(businessNo, refundNo);
+      const { data } = await flow.send(businessNo, refundNo);
       const id = data?.refundId ?? '';
-      await look(id);
-      await send(businessNo, refundNo);
-      await look(id);
+      await flow.look(id);
+      await flow.send(businessNo, refundNo);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 2, createAttempts: 1 });
-      await send(businessNo, refundNo);
-      await look(id);
+      await flow.send(businessNo, refundNo);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'success' });
       expect(await refundsAtGateway(id)).toEqual({ count: 1, creates: 1, refunded: 100 });
       expect(await service.payment(paymentId)).toMatchObject({ refundableBalance: 900 });
@@ -499,12 +418,12 @@ describe('through the whole service', () => {
         more: { notifyUrl: callbackUrl('unionpay-doubled'), gatewayUrl: `${doubling.url}/gateway/api` },
       }) as unknown as Json;
       await service.app.get(GatewayAccountService).put('unionpay-doubled', { channel: CHANNEL, config });
-      const { businessNo } = await payment(1000, 'unionpay-doubled');
-      const { data } = await send(businessNo, refundNumber());
+      const { businessNo } = await flow.payment({}, { gatewayAccountId: 'unionpay-doubled' });
+      const { data } = await flow.send(businessNo);
       const id = data?.refundId ?? '';
       expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'unknown', createAttempts: 1 });
       expect(doubling.answers.map((answer) => /respCode=(..)/.exec(answer)?.[1])).toEqual(['00', '12']);
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'success' });
       expect(await refundsAtGateway(id)).toEqual({ count: 1, creates: 2, refunded: 100 });
       await doubling.close();
@@ -512,7 +431,7 @@ describe('through the whole service', () => {
 
     it('refused at the first send, signed and certain: failed, and the amount is free again', async () => {
       await gateway.fault('refused', { count: 1 });
-      const { id, paymentId } = await created();
+      const { id, paymentId } = await flow.created();
       expect(await service.refund(id)).toMatchObject({ status: 'fail', createState: 'refused', errorCode: '33' });
       expect(await service.payment(paymentId)).toMatchObject({ refundableBalance: 1000 });
       expect(await refundsAtGateway(id)).toEqual({ count: 0, creates: 1, refunded: 0 });
@@ -520,9 +439,9 @@ describe('through the whole service', () => {
 
     it('refused without a signature: not failed, and not sent again', async () => {
       await gateway.settings({ signErrors: false });
-      const { id } = await created(50);
+      const { id } = await flow.created({ amount: 50 });
       expect(await service.refund(id)).toMatchObject({ status: 'progress', createState: 'unknown' });
-      await look(id);
+      await flow.look(id);
       expect(await service.refund(id)).toMatchObject({ status: 'progress', notFoundCount: 1 });
       expect(await refundsAtGateway(id)).toEqual({ count: 0, creates: 1, refunded: 0 });
     });
@@ -531,7 +450,7 @@ describe('through the whole service', () => {
   /** A refund that the service made, of which the gateway tells that it succeeded. */
   async function createdAndTold(): Promise<Created> {
     await gateway.settings({ autoCallback: true, defaultScript: [{ afterMs: 0, status: 'processing' }] });
-    const made = await created();
+    const made = await flow.created();
     await gateway.refund(made.id, made.businessNo, 'success');
     return made;
   }
@@ -549,7 +468,7 @@ describe('through the whole service', () => {
   });
 
   it('a callback that tells a failure, or what is not so, is no more than a reason to ask', async () => {
-    const { id, refundNo } = await followed('processing');
+    const { id, refundNo } = await flow.followed('processing');
     for (const status of ['failed', 'success'])
       expect(await gateway.callBack(refundNo, callbackUrl(), { status })).toMatchObject({ status: 200, body: 'ok' });
     await callbacksWorkedOn(service);
@@ -569,7 +488,7 @@ describe('through the whole service', () => {
   it.each(['signature', 'ciphertext', 'tag', 'nonce', 'timestamp', 'probe', 'serial', 'truncated'])(
     'a callback whose %s is not right is refused, leaves nothing and causes no call',
     async (tamper) => {
-      const { id, refundNo } = await followed('success');
+      const { id, refundNo } = await flow.followed('success');
       expect(await gateway.callBack(refundNo, callbackUrl(), { tamper })).toMatchObject({ status: 401, body: 'fail' });
       expect(await storedCallbacks(service, { gatewayRequestNo: refundNo })).toEqual([]);
       expect(await service.refund(id)).toMatchObject({ status: 'progress' });

@@ -94,7 +94,9 @@ const refund = (out_refund_no: string, own: Members = {}, over?: Overrides) =>
 
 describe('the published vectors', () => {
   it.each(vectors.signatures)('$name', ({ type, fields, sign: expected }) => {
-    expect(signText(signedText({ ...fields } as unknown as Members, vectors.apiKey), vectors.apiKey, type as SignType)).toBe(expected);
+    expect(
+      signText(signedText({ ...fields } as unknown as Members, vectors.apiKey), vectors.apiKey, type as SignType),
+    ).toBe(expected);
   });
 
   it('req_info', () => {
