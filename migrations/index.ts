@@ -1,6 +1,7 @@
 import { InitialSchema1795305600000 } from './1795305600000-initial-schema.js';
 import { GatewayPacing1795392000000 } from './1795392000000-gateway-pacing.js';
 import { AdminAccess1795478400000 } from './1795478400000-admin-access.js';
+import { SecretRotation1795478500000 } from './1795478500000-secret-rotation.js';
 import { Cases1795482000000 } from './1795482000000-cases.js';
 import { Notifications1795485600000 } from './1795485600000-notifications.js';
 import { Ledger1795489200000 } from './1795489200000-ledger.js';
@@ -11,6 +12,7 @@ export const MIGRATIONS = [
   InitialSchema1795305600000,
   GatewayPacing1795392000000,
   AdminAccess1795478400000,
+  SecretRotation1795478500000,
   Cases1795482000000,
   Notifications1795485600000,
   Ledger1795489200000,

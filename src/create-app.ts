@@ -37,7 +37,9 @@ export async function createApp(
     // A path that cannot be decoded reaches no route and no filter.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       new HttpErrorFilter().answer(error, request, reply),
-    requestTimeout: REQUEST_TIMEOUT_MS,
+    // Node's own limit on a whole request would end long imports; the handler's counts from the end of the headers, so also for a body
+    // that never comes, and Node limits the headers.
+    requestTimeout: 0,
     // Nothing of ours takes so long, unless something that we wait for hangs: whoever asked is told.
     handlerTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
@@ -45,7 +47,7 @@ export async function createApp(
     return503OnClosing: false,
   });
   const fastify = adapter.getInstance();
-  prepareHttp(fastify);
+  prepareHttp(fastify, { path: '/admin/refunds/import', contentTypes: ['application/x-ndjson', 'text/csv'] });
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.forRoot(config, replacements), adapter, {
     logger,
     bodyParser: false,

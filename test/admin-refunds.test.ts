@@ -1,6 +1,7 @@
 import { QueryFailedError } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { RefundQueryService } from '../src/refund/refund-query.service.js';
+import { RefundListService } from '../src/refund/refund-list.service.js';
 import { knownPayment, stuckRefund, uniqueNo } from './support/builders.js';
 import { FakeClock } from './support/fake-clock.js';
 import {
@@ -593,6 +594,7 @@ describe('one refund', () => {
     ).toEqual([
       ['audit', 'refund.register'],
       ['sync', 'merchant'],
+      ['audit', 'refund.sync'],
       ['sync', 'operator'],
       ['callback', 'REFUND.SUCCESS'],
       ['sync', 'callback'],
@@ -745,7 +747,7 @@ describe('problem documents (RFC 9457)', () => {
   it('an error of ours: 500 without its text, here and for merchants', async () => {
     const sql = 'SELECT * FROM `refund` WHERE secret = ?';
     const refunds = service.app.get(RefundQueryService);
-    const list = vi.spyOn(refunds, 'list');
+    const list = vi.spyOn(service.app.get(RefundListService), 'refunds');
     const find = vi.spyOn(refunds, 'findForApp');
     for (const bug of [
       new QueryFailedError(sql, ['parameter'], new Error('near "secret": syntax error')),

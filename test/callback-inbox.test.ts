@@ -251,7 +251,7 @@ describe('the inbox', () => {
     const early = await calledBackEarly();
     await callbacksWorkedOn(service);
     const first = await inbox.list({ refundId: refund.id, limit: 2 });
-    const rest = await inbox.list({ refundId: refund.id, limit: 2, beforeId: first[1]?.id ?? '' });
+    const rest = await inbox.list({ refundId: refund.id, limit: 2, cursor: first[1]?.id ?? '' });
     expect([first.length, rest.length]).toEqual([2, 1]);
     const ids = [...first, ...rest].map(({ id }) => id);
     expect(ids).toEqual(ids.toSorted().toReversed());

@@ -22,9 +22,12 @@ import { SIGN_DIALECT_NAMES, type SignDialectName } from '../merchant/merchant-c
 import { REFUND_STATUSES, type RefundStatus } from '../refund/refund-status.js';
 import { MERCHANT_NUMBER } from '../refund/refund.dto.js';
 import { IsTime } from './iso-time.js';
-import { PageDto } from './page.js';
+import { TimedPageDto } from './page.js';
 import { isCurrency, MAX_AMOUNT_MINOR } from '../shared/money.js';
 import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
+
+export const DEFAULT_BATCH = 50;
+export const MAX_BATCH = 200;
 
 /** A number under which a gateway knows something; connectors narrow it further. */
 const GATEWAY_NUMBER = /^[\x21-\x7e]{1,64}$/;
@@ -200,32 +203,22 @@ export class RegisterRefundDto {
   payment: PaymentDto;
 }
 
-export class ListRefundsDto extends PageDto {
-  @ApiPropertyOptional({ enum: REFUND_STATUSES })
+export class ListRefundsDto extends TimedPageDto {
+  @ApiPropertyOptional({ enum: REFUND_STATUSES, description: 'In one status', example: 'progress' })
   @IsOptional()
   @IsIn(REFUND_STATUSES)
   status?: RefundStatus;
 
-  @ApiPropertyOptional({ enum: CHANNELS })
+  @ApiPropertyOptional({ enum: CHANNELS, description: 'Of one channel', example: 'wechat_pay' })
   @IsOptional()
   @IsIn(CHANNELS)
   channel?: string;
 
-  @ApiPropertyOptional()
+  @ApiPropertyOptional({ description: 'Of one app', example: 'default' })
   @IsOptional()
   @IsString()
   @MaxLength(64)
   appId?: string;
-
-  @ApiPropertyOptional({ description: 'Registered at or after; ISO 8601' })
-  @IsOptional()
-  @IsTime()
-  from?: Date;
-
-  @ApiPropertyOptional({ description: 'Registered before; ISO 8601' })
-  @IsOptional()
-  @IsTime()
-  to?: Date;
 
   @ApiPropertyOptional({
     description: 'In progress or review, unchanged for this long: a number with s, m, h or d',
@@ -234,6 +227,22 @@ export class ListRefundsDto extends PageDto {
   @IsOptional()
   @Matches(/^\d{1,6}[smhd]$/, { message: 'must be a number with s, m, h or d, as in 24h' })
   stuckFor?: string;
+}
+
+/** Which refunds are synced; the same filters as those of the list. */
+export class SyncRefundsDto extends ListRefundsDto {
+  @ApiPropertyOptional({
+    description: 'How many at most',
+    default: DEFAULT_BATCH,
+    minimum: 1,
+    maximum: MAX_BATCH,
+    example: 20,
+  })
+  @IsOptional()
+  @IsInt()
+  @Min(1)
+  @Max(MAX_BATCH)
+  override limit?: number;
 }
 
 export class PutAppDto {
@@ -281,6 +290,20 @@ export class PutAppDto {
   @IsOptional()
   @IsBoolean()
   enabled?: boolean;
+}
+
+export class RotateSecretDto {
+  @ApiPropertyOptional({
+    description: 'The new secret; generated when it is left out',
+    minLength: 6,
+    maxLength: 256,
+    example: 'Z0x3b1Yw5mRk8qVtJ2nCfHsLdGpXaQeU',
+  })
+  @IsOptional()
+  @IsString()
+  @MinLength(6)
+  @MaxLength(256)
+  signSecret?: string;
 }
 
 export class PutInterfaceDto {

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Inject, Injectable, SetMetadata, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
@@ -35,6 +35,11 @@ export function actorOf(request: FastifyRequest): string {
   return callerOf(request).actor;
 }
 
+const STREAMED_BODY = 'adminStreamedBody';
+
+/** The route reads its body by itself. */
+export const StreamedBody = () => SetMetadata(STREAMED_BODY, true);
+
 const ADMIN_PATH = /^\/admin(?:\/|$)/;
 const METHODS_WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE']);
 
@@ -64,7 +69,9 @@ export class AdminGuard implements CanActivate {
     ]);
     if (needed === NO_ROLE) assertSameOrigin(request);
     else callers.set(request, await this.allowed(request, needed));
-    if (METHODS_WITH_BODY.has(request.method) && (request.body === undefined || Buffer.isBuffer(request.body))) {
+    const streamed = this.reflector.get<boolean | undefined>(STREAMED_BODY, context.getHandler()) ?? false;
+    const unread = request.body === undefined || Buffer.isBuffer(request.body);
+    if (METHODS_WITH_BODY.has(request.method) && unread && !streamed) {
       request.body = rawBodyOf(request).length === 0 ? {} : toPlain(readJsonObject(request));
     }
     return true;

@@ -7,6 +7,8 @@ import { MerchantModule } from '../merchant/merchant.module.js';
 import { NotificationModule } from '../notification/notification.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
+import { AdminImportController } from './admin-import.controller.js';
+import { AdminRecordController } from './admin-record.controller.js';
 import { AdminLedgerController } from './admin-ledger.controller.js';
 import { AdminNotificationController } from './admin-notification.controller.js';
 import { AdminRefundController } from './admin-refund.controller.js';
@@ -24,6 +26,8 @@ import { ProposalStore } from './cases/proposal.store.js';
 import { ResolutionService } from './cases/resolution.service.js';
 import { AdminGuard } from './admin.guard.js';
 import { AuditService } from './audit.service.js';
+import { RefundImport } from './refund-import.service.js';
+import { RefundSelection } from './refund-selection.service.js';
 import { RefundIntake } from './refund-intake.service.js';
 import { RefundOperations } from './refund-operations.service.js';
 import { RefundRecords } from './refund-records.service.js';
@@ -32,8 +36,10 @@ import { RefundRecords } from './refund-records.service.js';
   imports: [CallbackModule, GatewayModule, LedgerModule, MerchantModule, NotificationModule, RefundModule, SyncModule],
   controllers: [
     AccessController,
+    AdminImportController,
     AdminLedgerController,
     AdminNotificationController,
+    AdminRecordController,
     AdminRefundController,
     AdminSettingsController,
     CaseController,
@@ -50,9 +56,11 @@ import { RefundRecords } from './refund-records.service.js';
     SessionService,
     TokenService,
     UserService,
+    RefundImport,
     RefundIntake,
     RefundOperations,
     RefundRecords,
+    RefundSelection,
   ],
 })
 export class AdminModule {}

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { QueryDeepPartialEntity } from 'typeorm';
+import { keyset, matching, type Keyset } from '../database/keyset.js';
 import { Db } from '../database/db.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { IdGenerator } from '../shared/ids.js';
@@ -14,6 +15,13 @@ export interface AuditFacts {
   /** Plain views without secrets. */
   before?: object | null;
   after?: object | null;
+}
+
+export interface AuditFilter extends Keyset {
+  actor?: string;
+  action?: string;
+  targetType?: string;
+  targetId?: string;
 }
 
 @Injectable()
@@ -40,6 +48,15 @@ export class AuditService {
       prevHash: null,
     };
     await this.db.read((manager) => manager.insert(AuditEntry, entry as QueryDeepPartialEntity<AuditEntry>));
+  }
+
+  /** Newest first. */
+  async list({ actor, action, targetType, targetId, ...part }: AuditFilter): Promise<AuditEntry[]> {
+    return this.db.read((manager) => {
+      const query = manager.createQueryBuilder(AuditEntry, 'audit');
+      keyset(query, { ...part, timeColumn: 'createdAt', order: 'DESC' });
+      return matching(query, { actor, action, targetType, targetId }).getMany();
+    });
   }
 
   async ofTarget(targetType: string, targetId: string, limit: number): Promise<AuditEntry[]> {

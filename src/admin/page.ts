@@ -1,6 +1,8 @@
 import { ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform, Type } from 'class-transformer';
 import { IsInt, IsOptional, Matches, Max, Min } from 'class-validator';
+import { API_TIME } from './api.doc.js';
+import { IsTime } from './iso-time.js';
 import { toText } from '../shared/http/transforms.js';
 
 export const DEFAULT_PAGE = 50;
@@ -34,6 +36,19 @@ export class PageDto {
   @Min(1)
   @Max(MAX_PAGE)
   limit?: number;
+}
+
+/** A part of a list that is also bounded in time. */
+export class TimedPageDto extends PageDto {
+  @ApiPropertyOptional({ ...API_TIME, description: 'At or after; ISO 8601 with its zone' })
+  @IsOptional()
+  @IsTime()
+  from?: Date;
+
+  @ApiPropertyOptional({ ...API_TIME, description: 'Before; ISO 8601 with its zone' })
+  @IsOptional()
+  @IsTime()
+  to?: Date;
 }
 
 /** @param rows at most `limit` of them, in the order of the list. */

@@ -69,6 +69,12 @@ export class Db {
     }
   }
 
+  /** Runs a part of a transaction that can fail by itself: what it wrote is taken back, what was before it stays. */
+  async savepoint<T>(manager: EntityManager, work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    if (this.current.getStore() === undefined) throw new Error('a savepoint belongs into a transaction');
+    return manager.transaction(work);
+  }
+
   /** Adds FOR UPDATE where rows can be locked; on SQLite the mutex already keeps everybody else out. */
   forUpdate<T extends ObjectLiteral>(query: SelectQueryBuilder<T>, onLocked?: 'skip_locked'): SelectQueryBuilder<T> {
     if (!this.isMysql) return query;

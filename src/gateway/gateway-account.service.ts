@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { nothingAlongside, type Alongside } from '../database/alongside.js';
 import { Db } from '../database/db.js';
 import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
 import { DomainError, errorText, invalidField } from '../shared/errors.js';
@@ -137,7 +138,11 @@ export class GatewayAccountService {
   }
 
   /** Makes or replaces an account. Settings that are secret and left out keep their stored value. */
-  async put(id: string, put: PutGatewayAccount): Promise<GatewayAccountView> {
+  async put(
+    id: string,
+    put: PutGatewayAccount,
+    alongside: Alongside<{ before: GatewayAccountView | null; after: GatewayAccountView }> = nothingAlongside,
+  ): Promise<GatewayAccountView> {
     if (!/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(id))
       throw invalidField('id', 'must be 1 to 64 letters, digits, - and _, beginning with a letter or digit');
     const gateway = this.registry.forAccount(put.channel, put.config);
@@ -148,7 +153,7 @@ export class GatewayAccountService {
         `${put.channel} ${known ? 'has no connector yet' : 'is not a channel'}; there is one for: ${this.registry.channels().join(', ')}`,
       );
     }
-    const account = await this.db.transaction(
+    const view = await this.db.transaction(
       async (manager) => {
         const stored = await manager.findOneBy(GatewayAccount, { id });
         if (stored && stored.channel !== gateway.channel)
@@ -187,12 +192,15 @@ export class GatewayAccountService {
           createdAt: stored?.createdAt ?? now,
           updatedAt: now,
         });
-        return manager.save(GatewayAccount, row);
+        const before = stored ? this.view(stored) : null;
+        const after = this.view(await manager.save(GatewayAccount, row));
+        await alongside({ before, after });
+        return after;
       },
       { retryDuplicates: true },
     );
     this.cache.delete(id);
-    return this.view(account);
+    return view;
   }
 
   private open(account: GatewayAccount): ResolvedAccount {

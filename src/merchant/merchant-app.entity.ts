@@ -22,6 +22,14 @@ export class MerchantApp {
   @Column('text')
   sealedSignSecret: string;
 
+  /** While a rotation is under way: what still opens beside the new one. */
+  @Column('text', { nullable: true })
+  previousSealedSignSecret: string | null;
+
+  /** When the secret was last replaced; null: never. */
+  @Column('datetime', { precision: 3, nullable: true })
+  signSecretRotatedAt: Date | null;
+
   /** Seconds that `reqTime` may be away from now; 0 = not checked. */
   @Column('int')
   reqTimeWindowS: number;

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { APP_CONFIG, isLoopbackHost, type AppConfig } from '../config/app-config.js';
+import type { EntityManager } from 'typeorm';
+import { nothingAlongside, type Alongside } from '../database/alongside.js';
 import { Db, isDuplicate } from '../database/db.js';
 import { CLOCK, SECOND_MS, type Clock } from '../shared/clock.js';
-import { invalidField, NotFoundError } from '../shared/errors.js';
+import { ConflictError, invalidField, NotFoundError } from '../shared/errors.js';
 import { OutboundPolicy } from '../shared/outbound/outbound-policy.js';
 import { SecretBox } from '../shared/secret-box.js';
 import { SIGN_TYPES, type SignType } from '../shared/sign-type.js';
@@ -25,7 +27,10 @@ export interface ResolvedApp {
   enabled: boolean;
   dialect: SignDialectName;
   signType: SignType;
+  /** Signs, and verifies. */
   signSecret: string;
+  /** Verifies too, until it is retired. */
+  previousSignSecret: string | null;
   reqTimeWindowS: number;
   notifyUrl: string | null;
   interfaces: Record<InterfaceCode, InterfaceSwitches>;
@@ -42,7 +47,21 @@ export interface PutApp {
 }
 
 /** What may be shown of an app. */
-export type AppView = Omit<ResolvedApp, 'signSecret'> & { name: string; createdAt: Date; updatedAt: Date };
+export type AppView = Omit<ResolvedApp, 'signSecret' | 'previousSignSecret'> & {
+  name: string;
+  /** Since when the secret is the one it is. */
+  signSecretSince: Date;
+  /** True while the secret before it is accepted too. */
+  previousSignSecretAccepted: boolean;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+/** For what goes along with a change: before is null where there was nothing. */
+export interface AppChange {
+  before: AppView | null;
+  after: AppView;
+}
 
 /** A switch turned by another process works after this long at most; 5 s are promised. */
 const CACHE_MS = 2 * SECOND_MS;
@@ -50,6 +69,7 @@ const CACHE_MS = 2 * SECOND_MS;
 const MAX_CACHED = 1_000;
 const SWITCH_DEFAULTS: InterfaceSwitches = { enabled: true, requestSign: true, responseSign: false };
 const MIN_SECRET_LENGTH = 6;
+const GENERATED_SECRET_BYTES = 24;
 
 @Injectable()
 export class MerchantAppService {
@@ -77,7 +97,7 @@ export class MerchantAppService {
         'SIGN_SECRET is required at the first start: it becomes the secret of the app "default" (example: SIGN_SECRET=a-long-random-text)',
       );
     }
-    const secret = signSecret ?? randomBytes(24).toString('base64url');
+    const secret = signSecret ?? generatedSecret();
     try {
       await this.put(DEFAULT_APP_ID, {
         name: 'Default',
@@ -120,11 +140,12 @@ export class MerchantAppService {
   }
 
   /** Makes an app or changes the given members of one. A new app needs `signSecret`. */
-  async put(id: string, put: PutApp): Promise<AppView> {
+  async put(id: string, put: PutApp, alongside: Alongside<AppChange> = nothingAlongside): Promise<AppView> {
     checkApp(id, put);
     this.outbound.check('notifyUrl', put.notifyUrl);
-    const app = await this.db.transaction(async (manager) => {
-      const stored = await manager.findOneBy(MerchantApp, { id });
+    const view = await this.db.transaction(async (manager) => {
+      const stored = await this.locked(manager, id);
+      const before = stored ? await this.view(stored) : null;
       const signSecret = put.signSecret ?? (stored ? this.openSecret(stored) : undefined);
       if (signSecret === undefined) throw invalidField('signSecret', 'is required for a new app');
       const dialect = put.dialect ?? stored?.dialect ?? 'daxpay-v2';
@@ -132,12 +153,16 @@ export class MerchantAppService {
       if (signType === 'SM3' && dialect !== 'daxpay-v3')
         throw invalidField('signType', 'SM3 belongs to dialect daxpay-v3');
       const now = this.clock.now();
+      // Given like this a secret replaces the one before it at once; a rotation lets both open for a while.
+      const replaced = stored !== null && put.signSecret !== undefined;
       const row = manager.create(MerchantApp, {
         id,
         name: put.name ?? stored?.name ?? id,
         dialect,
         signType,
         sealedSignSecret: this.secretBox.seal(signSecret, `merchant_app:${id}`),
+        previousSealedSignSecret: replaced ? null : (stored?.previousSealedSignSecret ?? null),
+        signSecretRotatedAt: replaced ? now : (stored?.signSecretRotatedAt ?? null),
         reqTimeWindowS: put.reqTimeWindowS ?? stored?.reqTimeWindowS ?? 300,
         notifyUrl: put.notifyUrl === undefined ? (stored?.notifyUrl ?? null) : put.notifyUrl,
         enabled: put.enabled ?? stored?.enabled ?? true,
@@ -146,10 +171,43 @@ export class MerchantAppService {
       });
       if (stored) await manager.save(MerchantApp, row);
       else await manager.insert(MerchantApp, row);
-      return row;
+      const after = await this.view(row);
+      await alongside({ before, after });
+      return after;
     });
     this.cache.delete(id);
-    return this.view(app);
+    return view;
+  }
+
+  /**
+   * Begins a rotation: the new secret signs answers and notifications from now on, the old one still verifies requests until it is retired.
+   *
+   * @param signSecret generated when it is left out.
+   * @returns the secret, to be shown this once.
+   * @throws ConflictError while a rotation is under way: a third secret would shut out whoever still uses the first.
+   */
+  async rotateSecret(
+    id: string,
+    signSecret: string = generatedSecret(),
+    alongside: Alongside<AppChange> = nothingAlongside,
+  ): Promise<{ app: AppView; signSecret: string }> {
+    checkApp(id, { signSecret });
+    const app = await this.changeSecret(id, alongside, (stored) => {
+      if (stored.previousSealedSignSecret !== null)
+        throw new ConflictError('signSecret', `of ${id} is being rotated already: retire the previous one first`);
+      if (this.openSecret(stored) === signSecret) throw invalidField('signSecret', 'is the one there is');
+      stored.previousSealedSignSecret = stored.sealedSignSecret;
+      stored.sealedSignSecret = this.secretBox.seal(signSecret, `merchant_app:${id}`);
+      stored.signSecretRotatedAt = this.clock.now();
+    });
+    return { app, signSecret };
+  }
+
+  /** Ends a rotation: the old secret opens nothing any more. Without a rotation nothing changes. */
+  async retireSecret(id: string, alongside: Alongside<AppChange> = nothingAlongside): Promise<AppView> {
+    return this.changeSecret(id, alongside, (stored) => {
+      stored.previousSealedSignSecret = null;
+    });
   }
 
   /** Turns switches of one interface for one app; members left out stay as they are. */
@@ -157,6 +215,7 @@ export class MerchantAppService {
     appId: string,
     code: InterfaceCode,
     change: Partial<InterfaceSwitches>,
+    alongside: Alongside<{ before: InterfaceSwitches; after: InterfaceSwitches }> = nothingAlongside,
   ): Promise<InterfaceSwitches> {
     if (change.requestSign === false && !this.mayBeUnsigned(code)) {
       throw invalidField(
@@ -168,11 +227,13 @@ export class MerchantAppService {
       async (manager) => {
         if (!(await manager.existsBy(MerchantApp, { id: appId }))) throw new NotFoundError(`no app ${appId}`);
         const stored = await manager.findOneBy(InterfaceSetting, { appId, code });
-        const next = { ...this.effective(code, stored), ...change };
+        const before = this.effective(code, stored);
+        const next = { ...before, ...change };
         await manager.save(
           InterfaceSetting,
           manager.create(InterfaceSetting, { appId, code, ...next, updatedAt: this.clock.now() }),
         );
+        await alongside({ before, after: next });
         return next;
       },
       { retryDuplicates: true },
@@ -181,10 +242,41 @@ export class MerchantAppService {
     return switches;
   }
 
+  private async changeSecret(
+    id: string,
+    alongside: Alongside<AppChange>,
+    change: (stored: MerchantApp) => void,
+  ): Promise<AppView> {
+    const view = await this.db.transaction(async (manager) => {
+      const stored = await this.locked(manager, id);
+      if (!stored) throw new NotFoundError(`no app ${id.slice(0, 64)}`);
+      const before = await this.view(stored);
+      change(stored);
+      stored.updatedAt = this.clock.now();
+      await manager.save(MerchantApp, stored);
+      const after = await this.view(stored);
+      await alongside({ before, after });
+      return after;
+    });
+    this.cache.delete(id);
+    return view;
+  }
+
+  private async locked(manager: EntityManager, id: string): Promise<MerchantApp | null> {
+    const query = manager.createQueryBuilder(MerchantApp, 'app').where('app.id = :id', { id });
+    const app = await this.db.forUpdate(query).getOne();
+    return app?.id === id ? app : null;
+  }
+
   private async load(appId: string): Promise<ResolvedApp | undefined> {
     const app = await this.row(appId);
     if (!app?.enabled) return undefined;
-    return { ...(await this.publicPart(app)), signSecret: this.openSecret(app) };
+    const { previousSealedSignSecret: previous } = app;
+    return {
+      ...(await this.publicPart(app)),
+      signSecret: this.openSecret(app),
+      previousSignSecret: previous === null ? null : this.secretBox.open(previous, `merchant_app:${app.id}`),
+    };
   }
 
   private async row(id: string): Promise<MerchantApp | undefined> {
@@ -193,7 +285,7 @@ export class MerchantAppService {
     return app?.id === id ? app : undefined;
   }
 
-  private async publicPart(app: MerchantApp): Promise<Omit<ResolvedApp, 'signSecret'>> {
+  private async publicPart(app: MerchantApp): Promise<Omit<ResolvedApp, 'signSecret' | 'previousSignSecret'>> {
     const settings = await this.db.read((manager) => manager.findBy(InterfaceSetting, { appId: app.id }));
     const of = (code: InterfaceCode): InterfaceSwitches =>
       this.effective(code, settings.find((setting) => setting.code === code) ?? null);
@@ -225,12 +317,23 @@ export class MerchantAppService {
   }
 
   private async view(app: MerchantApp): Promise<AppView> {
-    return { ...(await this.publicPart(app)), name: app.name, createdAt: app.createdAt, updatedAt: app.updatedAt };
+    return {
+      ...(await this.publicPart(app)),
+      name: app.name,
+      signSecretSince: app.signSecretRotatedAt ?? app.createdAt,
+      previousSignSecretAccepted: app.previousSealedSignSecret !== null,
+      createdAt: app.createdAt,
+      updatedAt: app.updatedAt,
+    };
   }
 
   private openSecret(app: MerchantApp): string {
     return this.secretBox.open(app.sealedSignSecret, `merchant_app:${app.id}`);
   }
+}
+
+function generatedSecret(): string {
+  return randomBytes(GENERATED_SECRET_BYTES).toString('base64url');
 }
 
 function pick({ enabled, requestSign, responseSign }: InterfaceSwitches): InterfaceSwitches {

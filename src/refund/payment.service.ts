@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { nothingAlongside, type Alongside } from '../database/alongside.js';
 import { Db } from '../database/db.js';
 import { isInstantChannel } from '../gateway/gateway.port.js';
 import { GatewayAccountService, type ResolvedAccount } from '../gateway/gateway-account.service.js';
@@ -24,6 +25,14 @@ export interface PaymentFacts {
   refundedAmount?: number;
 }
 
+export interface RegisteredPayment {
+  payment: Payment;
+  created: boolean;
+}
+
+/** How the caller called a field of the payment: a fault names what was sent. */
+export type FieldName = (field: keyof PaymentFacts) => string;
+
 const MAX_OUT_TRADE_NO = 64;
 
 /** Registers payments, and takes amounts from their balance under the same lock as the check. */
@@ -40,11 +49,20 @@ export class PaymentService {
    * @returns the payment, and whether it is new. The same facts again are no fault.
    * @throws ConflictError naming the field that differs from the stored payment.
    */
-  async register(appId: string, facts: PaymentFacts): Promise<{ payment: Payment; created: boolean }> {
+  async register(
+    appId: string,
+    facts: PaymentFacts,
+    alongside: Alongside<RegisteredPayment> = nothingAlongside,
+  ): Promise<RegisteredPayment> {
     const accountId = (await this.accountFor(appId, facts))?.account.id ?? null;
-    return this.db.transaction((manager) => this.findOrCreateLocked(manager, appId, facts, accountId), {
-      retryDuplicates: true,
-    });
+    return this.db.transaction(
+      async (manager) => {
+        const registered = await this.findOrCreateLocked(manager, appId, facts, accountId);
+        await alongside(registered);
+        return registered;
+      },
+      { retryDuplicates: true },
+    );
   }
 
   async find(appId: string, by: { id: string } | { businessNo: string }): Promise<Payment | null> {
@@ -70,16 +88,20 @@ export class PaymentService {
     appId: string,
     facts: PaymentFacts,
     accountId: string | null,
-  ): Promise<{ payment: Payment; created: boolean }> {
+    nameOf: FieldName = (field) => field,
+  ): Promise<RegisteredPayment> {
     const stored = await this.lock(manager, appId, { businessNo: facts.businessNo });
-    if (stored) return { payment: await this.compare(manager, stored, facts, accountId), created: false };
+    if (stored) return { payment: await this.compare(manager, stored, facts, accountId, nameOf), created: false };
     const outTradeNo = facts.outTradeNo ?? facts.businessNo;
     if (outTradeNo.length > MAX_OUT_TRADE_NO) {
-      throw invalidField('outTradeNo', `is required when businessNo is longer than ${MAX_OUT_TRADE_NO} characters`);
+      throw invalidField(
+        nameOf('outTradeNo'),
+        `is required when businessNo is longer than ${MAX_OUT_TRADE_NO} characters`,
+      );
     }
     const spentBefore = facts.refundedAmount ?? 0;
     if (spentBefore > facts.amount)
-      throw invalidField('refundedAmount', `must not exceed the payment's amount ${facts.amount}`);
+      throw invalidField(nameOf('refundedAmount'), `must not exceed the payment's amount ${facts.amount}`);
     const payment = manager.create(Payment, {
       id: this.ids.next(),
       appId,
@@ -133,8 +155,9 @@ export class PaymentService {
     stored: Payment,
     facts: PaymentFacts,
     accountId: string | null,
+    nameOf: FieldName,
   ): Promise<Payment> {
-    const pairs: [string, string | number | null | undefined, string | number | null | undefined][] = [
+    const pairs: [keyof PaymentFacts, string | number | null | undefined, string | number | null | undefined][] = [
       ['channel', facts.channel, stored.channel],
       ['amount', facts.amount, stored.amount],
       ['currency', facts.currency, stored.currency],
@@ -147,7 +170,7 @@ export class PaymentService {
     for (const [field, given, known] of pairs) {
       if (given !== undefined && given !== known) {
         throw new ConflictError(
-          `payment.${field}`,
+          nameOf(field),
           `is ${String(given)}, but payment ${stored.businessNo} is known with ${String(known)}`,
         );
       }

@@ -3,24 +3,8 @@ import { Db } from '../database/db.js';
 import { Notification } from './notification.entity.js';
 import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
-import type { RefundStatus } from './refund-status.js';
 import { RepairRecord } from './repair-record.entity.js';
 import { SyncRecord } from './sync-record.entity.js';
-
-export interface RefundFilter {
-  status?: RefundStatus;
-  channel?: string;
-  appId?: string;
-  /** Registered at or after. */
-  from?: Date;
-  /** Registered before. */
-  to?: Date;
-  /** In progress or review, and the status has not changed since this moment. */
-  stuckSince?: Date;
-  /** Refunds after this id. */
-  afterId?: string;
-  limit: number;
-}
 
 export interface RefundHistory {
   syncs: SyncRecord[];
@@ -69,25 +53,6 @@ export class RefundQueryService {
 
   async payment(id: string): Promise<Payment> {
     return this.db.read((manager) => manager.findOneByOrFail(Payment, { id }));
-  }
-
-  /** In the order of ids, which is the order of registration. */
-  async list(filter: RefundFilter): Promise<Refund[]> {
-    return this.db.read((manager) => {
-      const query = manager.createQueryBuilder(Refund, 'refund').orderBy('refund.id', 'ASC').limit(filter.limit);
-      if (filter.afterId !== undefined) query.andWhere('refund.id > :afterId', { afterId: filter.afterId });
-      if (filter.status !== undefined) query.andWhere('refund.status = :status', { status: filter.status });
-      if (filter.channel !== undefined) query.andWhere('refund.channel = :channel', { channel: filter.channel });
-      if (filter.appId !== undefined) query.andWhere('refund.appId = :appId', { appId: filter.appId });
-      if (filter.from !== undefined) query.andWhere('refund.registeredAt >= :from', { from: filter.from });
-      if (filter.to !== undefined) query.andWhere('refund.registeredAt < :to', { to: filter.to });
-      if (filter.stuckSince !== undefined) {
-        query
-          .andWhere("refund.status IN ('progress', 'review')")
-          .andWhere('refund.statusChangedAt <= :stuckSince', { stuckSince: filter.stuckSince });
-      }
-      return query.getMany();
-    });
   }
 
   /** The newest records of a refund, oldest first. */

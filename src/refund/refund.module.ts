@@ -15,6 +15,7 @@ import { PaymentService } from './payment.service.js';
 import { PolicyService } from './policy.service.js';
 import { RedriveSender } from './redrive-sender.service.js';
 import { RefundController } from './refund.controller.js';
+import { RefundListService } from './refund-list.service.js';
 import { RefundQueryService } from './refund-query.service.js';
 import { RegisterService } from './register.service.js';
 import { SilentRefunds } from './silent-refund.service.js';
@@ -36,6 +37,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PaymentService,
     PolicyService,
     RedriveSender,
+    RefundListService,
     RefundQueryService,
     RegisterService,
     SilentRefunds,
@@ -50,6 +52,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PaymentService,
     PolicyService,
     RedriveSender,
+    RefundListService,
     RefundQueryService,
     RegisterService,
     SilentRefunds,

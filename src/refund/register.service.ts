@@ -1,14 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { nothingAlongside, type Alongside } from '../database/alongside.js';
 import { Db } from '../database/db.js';
 import { isInstantChannel } from '../gateway/gateway.port.js';
 import { addMs, CLOCK, type Clock } from '../shared/clock.js';
-import { ConflictError, invalidField } from '../shared/errors.js';
+import { ConflictError, DomainError, invalidField } from '../shared/errors.js';
 import { IdGenerator } from '../shared/ids.js';
 import { InstantSettlement } from './instant-settlement.service.js';
 import { newRefund } from './new-refund.js';
 import type { Payment } from './payment.entity.js';
-import { PaymentService, type PaymentFacts } from './payment.service.js';
+import { PaymentService, type FieldName, type PaymentFacts } from './payment.service.js';
 import { Refund } from './refund.entity.js';
 
 /** A refund that the merchant sent to the gateway by itself (follow mode). Amount in minor units of `currency`. */
@@ -39,6 +40,10 @@ export interface Registered {
 /** A registered refund is first looked at this soon: it may have hung for days already. */
 const FIRST_LOOK_MS = 1_000;
 
+/** A registration has these beside the payment, not in it. */
+const BESIDE_PAYMENT: ReadonlySet<string> = new Set(['channel', 'currency', 'gatewayAccountId']);
+const nameInRegistration: FieldName = (field) => (BESIDE_PAYMENT.has(field) ? field : `payment.${field}`);
+
 @Injectable()
 export class RegisterService {
   constructor(
@@ -56,7 +61,56 @@ export class RegisterService {
    * @throws ConflictError naming the field that differs, or that the refundable balance does not allow; DomainError `invalid` naming what
    * the gateway needs besides.
    */
-  async register(appId: string, command: RegisterRefund): Promise<Registered> {
+  async register(
+    appId: string,
+    command: RegisterRefund,
+    alongside: Alongside<Registered> = nothingAlongside,
+  ): Promise<Registered> {
+    const { facts, accountId } = await this.prepare(appId, command);
+    return this.db.transaction(
+      async (manager) => {
+        const registered = await this.registerWithin(manager, appId, command, facts, accountId);
+        await alongside(registered);
+        return registered;
+      },
+      { retryDuplicates: true },
+    );
+  }
+
+  /**
+   * Registers many in one transaction, each as if alone: what is refused leaves nothing behind and keeps no other back.
+   *
+   * @param options.dryRun takes everything back in the end.
+   * @returns in the order of `commands`, what was registered or why not.
+   */
+  async registerAll(
+    commands: readonly { appId: string; command: RegisterRefund }[],
+    options: { dryRun: boolean },
+    alongside: Alongside<Registered> = nothingAlongside,
+  ): Promise<(Registered | DomainError)[]> {
+    const prepared: (Prepared | DomainError)[] = [];
+    for (const { appId, command } of commands) prepared.push(await refusalOf(() => this.prepare(appId, command)));
+    const all = async (manager: EntityManager): Promise<(Registered | DomainError)[]> => {
+      const results: (Registered | DomainError)[] = [];
+      for (const one of prepared) {
+        const within = async (own: EntityManager): Promise<Registered> => {
+          const { appId, command, facts, accountId } = one as Prepared;
+          const registered = await this.registerWithin(own, appId, command, facts, accountId);
+          await alongside(registered);
+          return registered;
+        };
+        results.push(one instanceof DomainError ? one : await refusalOf(() => this.db.savepoint(manager, within)));
+      }
+      if (options.dryRun) throw new DryRun(results);
+      return results;
+    };
+    return this.db.transaction(all, { retryDuplicates: true }).catch((error: unknown) => {
+      if (error instanceof DryRun) return error.results;
+      throw error;
+    });
+  }
+
+  private async prepare(appId: string, command: RegisterRefund): Promise<Prepared> {
     const { channel, currency, gatewayAccountId } = command;
     const facts: PaymentFacts = {
       ...command.payment,
@@ -71,10 +125,7 @@ export class RegisterService {
       outTradeNo: facts.outTradeNo ?? facts.businessNo,
     });
     if (fault) throw invalidField(fault.field, fault.fault);
-    const accountId = account?.account.id ?? null;
-    return this.db.transaction((manager) => this.registerWithin(manager, appId, command, facts, accountId), {
-      retryDuplicates: true,
-    });
+    return { appId, command, facts, accountId: account?.account.id ?? null };
   }
 
   private async registerWithin(
@@ -84,7 +135,7 @@ export class RegisterService {
     facts: PaymentFacts,
     accountId: string | null,
   ): Promise<Registered> {
-    const { payment } = await this.payments.findOrCreateLocked(manager, appId, facts, accountId);
+    const { payment } = await this.payments.findOrCreateLocked(manager, appId, facts, accountId, nameInRegistration);
     // Read under the payment's lock: of equal registrations at once, all but the first find it here. And before the balance, which may
     // have been used since.
     const stored = await manager.findOneBy(Refund, { appId, refundNo: command.refundNo });
@@ -123,6 +174,29 @@ export class RegisterService {
     await manager.insert(Refund, refund);
     if (!instant) return { refund, payment, created: true };
     return { ...(await this.instant.settle(manager, refund, payment, 'operator')), created: true };
+  }
+}
+
+interface Prepared {
+  appId: string;
+  command: RegisterRefund;
+  facts: PaymentFacts;
+  accountId: string | null;
+}
+
+/** Takes the transaction back and carries out what would have been. */
+class DryRun extends Error {
+  constructor(readonly results: (Registered | DomainError)[]) {
+    super('dry run');
+  }
+}
+
+async function refusalOf<T>(work: () => Promise<T>): Promise<T | DomainError> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DomainError) return error;
+    throw error;
   }
 }
 

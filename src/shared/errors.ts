@@ -85,6 +85,14 @@ export class ForbiddenError extends DomainError {
   }
 }
 
+/** The body is in a form that the route does not read. */
+export class UnsupportedTypeError extends DomainError {
+  override readonly name = 'UnsupportedTypeError';
+  constructor(text: string) {
+    super('unreadable', text);
+  }
+}
+
 /** A text of an unknown error, for logs: never the whole object, which may hold credentials. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? `${error.name}: ${error.message}`.slice(0, 500) : String(error).slice(0, 500);

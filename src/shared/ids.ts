@@ -13,16 +13,31 @@ const TRAILING_DIGITS = 9;
 const TRAILING_LIMIT = 10 ** TRAILING_DIGITS;
 export const MAX_NODE_ID = Number((1n << NODE_BITS) - 1n);
 
+const MAX_ID = 9_223_372_036_854_775_807n;
+const ID_DIGITS = 19;
+
 /** A 64-bit snowflake as text: JavaScript numbers lose digits above 2^53. */
 export type Id = string;
 
 export function isId(value: string): boolean {
-  return /^[1-9]\d{18}$/.test(value) && BigInt(value) <= 9_223_372_036_854_775_807n;
+  return /^[1-9]\d{18}$/.test(value) && BigInt(value) <= MAX_ID;
 }
 
 /** When an id was made, to the millisecond. */
 export function timeOfId(id: Id): Date {
   return new Date(Number((BigInt(id) >> (NODE_BITS + SEQUENCE_BITS)) + EPOCH_MS));
+}
+
+/** The smallest id of a moment: what was made at or after it has this id or a larger one. */
+export function firstIdAt(time: Date): Id {
+  const ms = BigInt(time.getTime()) - EPOCH_MS;
+  const id = ms < 0n ? 0n : ms << (NODE_BITS + SEQUENCE_BITS);
+  return comparableId((id > MAX_ID ? MAX_ID : id).toString());
+}
+
+/** SQLite compares ids as text, so whatever is compared with one has as many digits. */
+export function comparableId(digits: string): Id {
+  return digits.padStart(ID_DIGITS, '0');
 }
 
 /**

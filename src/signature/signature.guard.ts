@@ -101,8 +101,8 @@ export class SignatureGuard implements CanActivate {
       return;
     }
     if (!hasSign(fields)) throw new DomainError('badSignature', { zh: '缺少签名 sign', en: 'sign is missing' });
-    const { dialect, signType, signSecret: secret } = app;
-    if (!verify({ dialect, signType, secret, fields, knownFields })) {
+    const { dialect, signType } = app;
+    if (!secretsOf(app).some((secret) => verify({ dialect, signType, secret, fields, knownFields }))) {
       throw new DomainError('badSignature', { zh: '签名 sign 不正确', en: 'sign is wrong' });
     }
   }
@@ -124,7 +124,8 @@ export class SignatureGuard implements CanActivate {
       nonce,
       body: rawBodyOf(request),
     };
-    if (!verifyHmacBody(app.signSecret, parts, header(SIGNATURE_HEADER))) {
+    const signature = header(SIGNATURE_HEADER);
+    if (!secretsOf(app).some((secret) => verifyHmacBody(secret, parts, signature))) {
       throw new DomainError('badSignature', { zh: '请求头签名不正确', en: 'x-signature is wrong' });
     }
     const windowS = app.reqTimeWindowS || DEFAULT_WINDOW_S;
@@ -184,6 +185,11 @@ function readQuery(request: FastifyRequest): JsonObject {
     fields.set(name, value);
   }
   return fields;
+}
+
+/** While a secret is rotated, requests signed with the one before it are accepted too. */
+function secretsOf({ signSecret, previousSignSecret }: ResolvedApp): string[] {
+  return previousSignSecret === null ? [signSecret] : [signSecret, previousSignSecret];
 }
 
 function hasSign(fields: JsonObject): boolean {

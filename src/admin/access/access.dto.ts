@@ -1,6 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { IsBoolean, IsIn, IsOptional, IsString, Matches, MaxLength, MinLength } from 'class-validator';
+import { API_TIME } from '../api.doc.js';
 import { IsTime } from '../iso-time.js';
 import { ADMIN_ROLES, type AdminRole } from '../min-role.js';
 
@@ -15,7 +16,7 @@ const nameMessage = { message: 'must be 1 to 64 letters, digits, . _ @ and -, be
 export const MIN_PASSWORD_LENGTH = 12;
 export const MAX_PASSWORD_LENGTH = 256;
 const PASSWORD = { minLength: MIN_PASSWORD_LENGTH, maxLength: MAX_PASSWORD_LENGTH, example: 'correct horse battery' };
-const TIME = { type: String, format: 'date-time', example: '2026-01-01T08:00:00.000Z' } as const;
+const TIME = API_TIME;
 
 /** Names are compared without case. */
 const lowerCase = ({ value }: { value: unknown }): unknown =>

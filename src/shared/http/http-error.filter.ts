@@ -1,7 +1,15 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { errorEnvelope, languageOf } from '../envelope.js';
-import { ConflictError, DomainError, errorText, ForbiddenError, NotFoundError, type FieldFault } from '../errors.js';
+import {
+  ConflictError,
+  DomainError,
+  errorText,
+  ForbiddenError,
+  NotFoundError,
+  UnsupportedTypeError,
+  type FieldFault,
+} from '../errors.js';
 import { isMerchantPath, traceIdOf } from './http-surface.js';
 
 /** RFC 9457. */
@@ -108,6 +116,7 @@ const TITLES: Record<number, string> = {
   405: 'Method Not Allowed',
   409: 'Conflict',
   413: 'Content Too Large',
+  415: 'Unsupported Media Type',
   429: 'Too Many Requests',
   500: 'Internal Server Error',
   502: 'Bad Gateway',
@@ -117,6 +126,7 @@ function httpStatusOf(domainError: DomainError, error: unknown): number {
   if (domainError instanceof ConflictError) return 409;
   if (domainError instanceof NotFoundError) return 404;
   if (domainError instanceof ForbiddenError) return 403;
+  if (domainError instanceof UnsupportedTypeError) return 415;
   switch (domainError.code) {
     case 'unreadable':
       return statusOf(error) ?? 400;

@@ -1,4 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { DAY_MS } from '../clock.js';
+import { UnsupportedTypeError } from '../errors.js';
 import { newTraceId, runWithTrace } from '../trace.js';
 
 /** Bodies of every surface; imports stream and are bounded by themselves. */
@@ -39,15 +41,30 @@ export function traceIdOf(request: FastifyRequest): string {
   return traceId;
 }
 
+/** Bodies that are worked on while they come in: of any size, and for as long as they take. */
+export interface StreamedRoutes {
+  path: string;
+  contentTypes: readonly string[];
+}
+
+const MAX_STREAM_MS = DAY_MS;
+
 /**
  * Sets up what all routes share: bodies stay the exact bytes that came in (signatures are made over them, and each surface reads
  * them in its own way), every request has a trace, and every answer carries it.
  */
-export function prepareHttp(fastify: FastifyInstance): void {
+export function prepareHttp(fastify: FastifyInstance, streamed: StreamedRoutes): void {
   fastify.removeAllContentTypeParsers();
   fastify.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: BODY_LIMIT_BYTES }, (_request, body, done) =>
     done(null, body),
   );
+  fastify.addContentTypeParser([...streamed.contentTypes], (request, payload, done) => {
+    if (request.routeOptions.url === streamed.path) done(null, payload);
+    else done(new UnsupportedTypeError(`${request.headers['content-type'] ?? ''} is not read here`), undefined);
+  });
+  fastify.addHook('onRoute', (route) => {
+    if (route.url === streamed.path) route.handlerTimeout = MAX_STREAM_MS;
+  });
   fastify.addHook('onRequest', (request, reply, done) => {
     const traceId = traceIdOf(request);
     void reply.header('x-trace-id', traceId);
@@ -68,8 +85,9 @@ function endConnectionsOnClose(fastify: FastifyInstance): void {
     closing = true;
     done();
   });
-  fastify.addHook('onSend', (_request, reply, _payload, done) => {
-    if (closing) void reply.header('connection', 'close');
+  fastify.addHook('onSend', (request, reply, _payload, done) => {
+    // A body that is still coming in when it is answered was given up, or is a stream: what follows it is not waited for.
+    if (closing || !request.raw.complete) void reply.header('connection', 'close');
     done();
   });
 }
