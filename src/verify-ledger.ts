@@ -25,8 +25,8 @@ async function main(): Promise<number> {
     return EXIT.whole;
   }
   const anchor = values.anchor === undefined ? undefined : anchorOf(values.anchor);
-  const { databaseUrl, dataDir, masterKey } = loadDatabaseEnvironment(process.env);
-  const signer = masterKey && new HeadSigner(masterKey);
+  const { databaseUrl, dataDir, masterKey, masterKeysOld } = loadDatabaseEnvironment(process.env);
+  const signer = masterKey && new HeadSigner(masterKey, masterKeysOld);
   const report = await readOnly({ databaseUrl, dataDir }, (manager) => verifyLedger(manager, { signer, anchor }));
   process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : textOf(report));
   return report.ok ? EXIT.whole : EXIT.broken;

@@ -9,6 +9,7 @@ import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
 import { AdminImportController } from './admin-import.controller.js';
 import { AdminRecordController } from './admin-record.controller.js';
+import { AdminGatewayAccountController } from './admin-gateway-account.controller.js';
 import { AdminLedgerController } from './admin-ledger.controller.js';
 import { AdminNotificationController } from './admin-notification.controller.js';
 import { AdminRefundController } from './admin-refund.controller.js';
@@ -37,6 +38,7 @@ import { RefundRecords } from './refund-records.service.js';
   controllers: [
     AccessController,
     AdminImportController,
+    AdminGatewayAccountController,
     AdminLedgerController,
     AdminNotificationController,
     AdminRecordController,

@@ -33,6 +33,8 @@ export interface AppConfig {
   role: Role;
   /** 32 bytes. */
   masterKey: Buffer;
+  /** Keys that MASTER_KEY replaced, 32 bytes each: they open what was sealed before, and seal nothing. */
+  masterKeysOld: readonly Buffer[];
   /** Absent: no bootstrap operator. */
   adminToken: string | undefined;
   firstApp: {

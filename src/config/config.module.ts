@@ -11,7 +11,7 @@ export class ConfigModule {
       module: ConfigModule,
       providers: [
         { provide: APP_CONFIG, useValue: config },
-        { provide: SecretBox, useFactory: () => new SecretBox(config.masterKey) },
+        { provide: SecretBox, useFactory: () => new SecretBox(config.masterKey, config.masterKeysOld) },
         { provide: OutboundPolicy, useFactory: () => new OutboundPolicy(config.notifyAllow) },
       ],
       exports: [APP_CONFIG, OutboundPolicy, SecretBox],

@@ -37,6 +37,7 @@ describe('loadEnvironment', () => {
     [{ SIGN_REQUIRED: 'yes' }, 'SIGN_REQUIRED must be true or false'],
     [{ SIGN_SECRET: '1' }, 'SIGN_SECRET must have at least 6 characters'],
     [{ MASTER_KEY: 'short' }, 'MASTER_KEY must be 32 bytes in base64'],
+    [{ MASTER_KEY_OLD: `${'A'.repeat(43)}=,short` }, 'MASTER_KEY_OLD must be keys of 32 bytes in base64'],
     [
       { DATABASE_URL: 'postgres://x:secretpw@y/z' },
       'DATABASE_URL must be a URL that starts with mysql:// or mariadb://',

@@ -68,6 +68,7 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     redisPrefix: redisPrefix(env),
     role: role(env, redisUrl),
     masterKey,
+    masterKeysOld: readOldMasterKeys(env),
     adminToken,
     firstApp: {
       signSecret: minLength(env, 'SIGN_SECRET', 6, 'a-long-random-text'),
@@ -103,12 +104,18 @@ export function loadDatabaseEnvironment(env: Environment): {
   dataDir: string;
   /** Absent where there is neither a variable nor a file. */
   masterKey: Buffer | undefined;
+  masterKeysOld: readonly Buffer[];
 } {
   const databaseUrl = readDatabaseUrl(env);
   const dataDir = readDataDir(env);
   const hasFile = databaseUrl === undefined && existsSync(join(dataDir, MASTER_KEY_FILE));
   const hasKey = text(env, 'MASTER_KEY') !== undefined || hasFile;
-  return { databaseUrl, dataDir, masterKey: hasKey ? readMasterKey(env, true, dataDir) : undefined };
+  return {
+    databaseUrl,
+    dataDir,
+    masterKey: hasKey ? readMasterKey(env, true, dataDir) : undefined,
+    masterKeysOld: readOldMasterKeys(env),
+  };
 }
 
 function readDatabaseUrl(env: Environment): string | undefined {
@@ -269,6 +276,23 @@ function readMasterKey(env: Environment, embedded: boolean, dataDir: string): Bu
       example,
     );
   return key;
+}
+
+/** The value is never repeated in the fault. */
+function readOldMasterKeys(env: Environment): Buffer[] {
+  const texts = text(env, 'MASTER_KEY_OLD')?.split(',') ?? [];
+  return texts.map((one, index) => {
+    const key = Buffer.from(one.trim(), 'base64');
+    if (key.length !== 32) {
+      const which = texts.length === 1 ? '' : `: key ${index + 1} has ${key.length} bytes`;
+      throw new EnvironmentError(
+        'MASTER_KEY_OLD',
+        `must be keys of 32 bytes in base64, with commas between them${which}`,
+        '<the key that MASTER_KEY was before>',
+      );
+    }
+    return key;
+  });
 }
 
 function readAdminToken(

@@ -230,6 +230,15 @@ export class GatewayAccountService {
     >;
   }
 
+  /** One account that cannot be opened must not keep the others from being shown. */
+  private openedOrEmpty(account: GatewayAccount): Record<string, unknown> {
+    try {
+      return this.openConfig(account);
+    } catch {
+      return {};
+    }
+  }
+
   private keepSecrets(stored: GatewayAccount, gateway: RefundGateway): Record<string, unknown> {
     const fields = gateway.config as Record<string, ConfigField>;
     return Object.fromEntries(
@@ -238,7 +247,7 @@ export class GatewayAccountService {
   }
 
   private view(account: GatewayAccount): GatewayAccountView {
-    const config = this.openConfig(account);
+    const config = this.openedOrEmpty(account);
     const gateway = this.registry.forAccount(account.channel, config);
     return {
       id: account.id,

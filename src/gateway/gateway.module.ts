@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AccountProbe } from './account-probe.service.js';
 import { GatewayAccountService } from './gateway-account.service.js';
 import { GatewayCaller } from './gateway.caller.js';
 import type { RefundGateway } from './gateway.port.js';
@@ -15,7 +16,8 @@ import { PacingModule } from './pacing/pacing.module.js';
     },
     GatewayAccountService,
     GatewayCaller,
+    AccountProbe,
   ],
-  exports: [GatewayRegistry, GatewayAccountService, GatewayCaller, PacingModule],
+  exports: [AccountProbe, GatewayRegistry, GatewayAccountService, GatewayCaller, PacingModule],
 })
 export class GatewayModule {}

@@ -161,6 +161,12 @@ export interface RefundGateway<Config = unknown> {
     order: Pick<RefundOrder, 'gatewayRequestNo' | 'gatewayRequestTime' | 'outTradeNo'>,
   ): { field: string; fault: string } | undefined;
 
+  /**
+   * What the connection test must ask for at this gateway, where a number of ours that no refund has is not enough to ask at all. Nothing at
+   * the gateway may have these numbers.
+   */
+  readonly probe?: Partial<Pick<RefundOrder, 'gatewayRefundNo' | 'gatewayPaymentNo'>>;
+
   /** Asks for one refund by our number. Throws GatewayError; never answers `failed` because asking failed. */
   queryRefund(call: GatewayCall<Config>): Promise<Observation>;
 

@@ -31,7 +31,7 @@ export class LedgerService {
     private readonly tables: LedgerTables,
     @Inject(APP_CONFIG) config: AppConfig,
   ) {
-    this.signer = new HeadSigner(config.masterKey);
+    this.signer = new HeadSigner(config.masterKey, config.masterKeysOld);
   }
 
   async state(): Promise<LedgerState> {

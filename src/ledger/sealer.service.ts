@@ -52,7 +52,7 @@ export class Sealer implements OnApplicationBootstrap, BeforeApplicationShutdown
     @Inject(APP_CONFIG) private readonly config: AppConfig,
     @Inject(CLOCK) private readonly clock: Clock,
   ) {
-    this.signer = new HeadSigner(config.masterKey);
+    this.signer = new HeadSigner(config.masterKey, config.masterKeysOld);
   }
 
   onApplicationBootstrap(): void {

@@ -26,3 +26,20 @@ describe('SecretBox', () => {
     expect(box.seal('x', 'c')).not.toBe(box.seal('x', 'c'));
   });
 });
+
+describe('SecretBox after a change of the key', () => {
+  const [old, current] = [randomBytes(32), randomBytes(32)];
+  const box = new SecretBox(current, [randomBytes(32), old]);
+
+  it('opens what the old key sealed, and seals with the new one alone', () => {
+    expect(box.open(new SecretBox(old).seal('x', 'c'), 'c')).toBe('x');
+    const sealed = box.seal('x', 'c');
+    expect(sealed.startsWith(box.prefix)).toBe(true);
+    expect(new SecretBox(current).open(sealed, 'c')).toBe('x');
+    expect(() => new SecretBox(old).open(sealed, 'c')).toThrow('MASTER_KEY_OLD does not have it');
+  });
+
+  it('takes keys of 32 bytes only', () => {
+    expect(() => new SecretBox(current, [randomBytes(16)])).toThrow('32 bytes');
+  });
+});

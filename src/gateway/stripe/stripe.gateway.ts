@@ -52,6 +52,8 @@ export function createStripeGateway(
     displayName: 'Stripe',
     config: stripeConfig,
     policy: stripePolicy,
+    // Without a payment nothing can be asked by our number.
+    probe: { gatewayRefundNo: 're_refundsyncconnectiontest' },
     callback: stripeCallback,
 
     // A key's own account is named nowhere in what Stripe answers about refunds: where none is set, there is nothing to compare.
