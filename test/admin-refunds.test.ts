@@ -1,6 +1,6 @@
 import { QueryFailedError } from 'typeorm';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { RefundQueryService } from '../src/refund/refund-query.service.js';
+import { RefundLookup } from '../src/refund/refund-lookup.service.js';
 import { RefundListService } from '../src/refund/refund-list.service.js';
 import { knownPayment, stuckRefund, uniqueNo } from './support/builders.js';
 import { FakeClock } from './support/fake-clock.js';
@@ -746,9 +746,8 @@ describe('problem documents (RFC 9457)', () => {
 
   it('an error of ours: 500 without its text, here and for merchants', async () => {
     const sql = 'SELECT * FROM `refund` WHERE secret = ?';
-    const refunds = service.app.get(RefundQueryService);
     const list = vi.spyOn(service.app.get(RefundListService), 'refunds');
-    const find = vi.spyOn(refunds, 'findForApp');
+    const find = vi.spyOn(service.app.get(RefundLookup), 'findForApp');
     for (const bug of [
       new QueryFailedError(sql, ['parameter'], new Error('near "secret": syntax error')),
       new TypeError("Cannot read properties of undefined (reading 'secret')"),

@@ -57,7 +57,7 @@ export class RefundOperations {
     if (refund.gatewayAccountId === null)
       throw new DomainError('instantChannel', `${refund.channel} settles at once, there is nothing to sync`);
     await this.intake.recordSync(refund.id, actor);
-    const outcome = await this.syncs.request(refund.id, 'operator');
+    const outcome = await this.syncs.request(refund, 'operator');
     switch (outcome.state) {
       case 'running':
         throw new DomainError('syncRunning', 'a sync of this refund is running');

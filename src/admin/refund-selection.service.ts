@@ -89,7 +89,7 @@ export class RefundSelection {
     const item = { id, refundNo, statusBefore: status, statusAfter: status };
     if (refund.gatewayAccountId === null) return { ...item, outcome: 'settlesAtOnce' };
     if (!inTime) return { ...item, outcome: 'notStarted' };
-    const outcome = await this.syncs.request(id, 'operator');
+    const outcome = await this.syncs.request(refund, 'operator');
     const statusAfter = outcome.state === 'done' ? outcome.refund.status : status;
     return { ...item, outcome: outcome.state, statusAfter };
   }

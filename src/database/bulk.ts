@@ -46,27 +46,38 @@ function asIs(value: unknown): unknown {
   return value;
 }
 
+/**
+ * Complete rows.
+ *
+ * @param where what comes after WHERE, with a `?` for each parameter.
+ */
+export async function selectRows<Row extends ObjectLiteral>(
+  manager: EntityManager,
+  entity: EntityTarget<Row>,
+  where: string,
+  parameters: readonly unknown[] = [],
+): Promise<Row[]> {
+  const metadata = manager.dataSource.getMetadata(entity);
+  const converted = columnsOf(manager, metadata).filter(({ isPlain }) => !isPlain);
+  const raws: Record<string, unknown>[] = await manager.query(`SELECT * FROM ${metadata.tableName} WHERE ${where}`, [
+    ...parameters,
+  ]);
+  // In place: the driver's objects have a shape that the engine knows; one that is put together name by name has not, and costs ten times as much.
+  for (const raw of raws) for (const { property, read } of converted) raw[property] = read(raw[property]);
+  return raws as Row[];
+}
+
 /** Rows by id, in the order of ids: whoever locks many locks in the same order. */
 export async function selectByIds<Row extends ObjectLiteral>(
   manager: EntityManager,
   entity: EntityTarget<Row>,
   ids: readonly string[],
-  options: { forUpdate?: boolean; and?: string } = {},
+  options: { forUpdate?: boolean } = {},
 ): Promise<Map<string, Row>> {
-  const found = new Map<string, Row>();
-  if (ids.length === 0) return found;
-  const metadata = manager.dataSource.getMetadata(entity);
-  const converted = columnsOf(manager, metadata).filter(({ isPlain }) => !isPlain);
+  if (ids.length === 0) return new Map();
   const lock = options.forUpdate === true && isMysql(manager) ? ' FOR UPDATE' : '';
-  const condition = options.and === undefined ? '' : ` AND ${options.and}`;
-  const sql = `SELECT * FROM ${metadata.tableName} WHERE id IN (${idList(manager, ids)})${condition} ORDER BY id${lock}`;
-  const raws: Record<string, unknown>[] = await manager.query(sql);
-  for (const raw of raws) {
-    // In place: the driver's objects have a shape that the engine knows; one that is put together name by name has not, and costs ten times as much.
-    for (const { property, read } of converted) raw[property] = read(raw[property]);
-    found.set(String(raw['id']), raw as Row);
-  }
-  return found;
+  const rows = await selectRows(manager, entity, `id IN (${idList(manager, ids)}) ORDER BY id${lock}`);
+  return new Map(rows.map((row) => [String(row['id']), row]));
 }
 
 /** Inserts complete rows. */

@@ -20,17 +20,6 @@ const HISTORY_LIMIT = 500;
 export class RefundQueryService {
   constructor(private readonly db: Db) {}
 
-  /** The refund of an app: by id, else by the merchant's number. */
-  async findForApp(appId: string, by: { refundId?: string; refundNo?: string }): Promise<Refund | null> {
-    if (by.refundId !== undefined) {
-      const id = by.refundId;
-      return this.db.read((manager) => manager.findOneBy(Refund, { id, appId }));
-    }
-    const refund = await this.db.read((manager) => manager.findOneBy(Refund, { appId, refundNo: by.refundNo ?? '' }));
-    // MySQL compares text without its trailing spaces.
-    return refund?.refundNo === by.refundNo ? refund : null;
-  }
-
   async find(id: string): Promise<Refund | null> {
     return this.db.read((manager) => manager.findOneBy(Refund, { id }));
   }
@@ -62,27 +51,5 @@ export class RefundQueryService {
     const repairs = await this.db.read((manager) => manager.find(RepairRecord, newest));
     const notifications = await this.db.read((manager) => manager.find(Notification, newest));
     return { syncs: syncs.reverse(), repairs: repairs.reverse(), notifications: notifications.reverse() };
-  }
-
-  /** The id of the newest look, to tell later what came after it. */
-  async newestSyncId(refundId: string): Promise<string | null> {
-    const newest = await this.db.read((manager) =>
-      manager.findOne(SyncRecord, { select: { id: true }, where: { refundId }, order: { id: 'DESC' } }),
-    );
-    return newest?.id ?? null;
-  }
-
-  /** What was asked after a look, oldest first; callbacks and commands, which are no questions, are left out. */
-  async syncsAfter(refundId: string, afterId: string | null): Promise<SyncRecord[]> {
-    return this.db.read((manager) => {
-      const query = manager
-        .createQueryBuilder(SyncRecord, 'sync')
-        .where('sync.refundId = :refundId', { refundId })
-        .andWhere("sync.operation NOT IN ('callback', 'command')")
-        .orderBy('sync.id', 'ASC')
-        .limit(HISTORY_LIMIT);
-      if (afterId !== null) query.andWhere('sync.id > :afterId', { afterId });
-      return query.getMany();
-    });
   }
 }

@@ -22,6 +22,7 @@ import {
   RefundV3Dto,
 } from './refund.dto.js';
 import type { Refund } from './refund.entity.js';
+import { RefundLookup } from './refund-lookup.service.js';
 import { RefundQueryService } from './refund-query.service.js';
 import { visibleStatus, type VisibleStatus } from './refund-status.js';
 
@@ -86,6 +87,7 @@ export class RefundModel {
 export class RefundController {
   constructor(
     private readonly creates: CreateService,
+    private readonly lookup: RefundLookup,
     private readonly refunds: RefundQueryService,
     private readonly outbound: OutboundPolicy,
   ) {}
@@ -122,7 +124,7 @@ export class RefundController {
         en: 'refundId and refundNo must not both be absent',
       });
     }
-    const refund = await this.refunds.findForApp(merchantCallOf(request).app.id, { refundId: body.refundId, refundNo });
+    const refund = await this.lookup.findForApp(merchantCallOf(request).app.id, { refundId: body.refundId, refundNo });
     if (!refund) throw new DomainError('refundNotFound', '');
     return modelOf(refund, await this.refunds.payment(refund.paymentId));
   }

@@ -16,6 +16,7 @@ import { PolicyService } from './policy.service.js';
 import { RedriveSender } from './redrive-sender.service.js';
 import { RefundController } from './refund.controller.js';
 import { RefundListService } from './refund-list.service.js';
+import { RefundLookup } from './refund-lookup.service.js';
 import { RefundQueryService } from './refund-query.service.js';
 import { RegisterService } from './register.service.js';
 import { SilentRefunds } from './silent-refund.service.js';
@@ -38,6 +39,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PolicyService,
     RedriveSender,
     RefundListService,
+    RefundLookup,
     RefundQueryService,
     RegisterService,
     SilentRefunds,
@@ -53,6 +55,7 @@ import { assertTableIsTotal } from './transition-table.js';
     PolicyService,
     RedriveSender,
     RefundListService,
+    RefundLookup,
     RefundQueryService,
     RegisterService,
     SilentRefunds,

@@ -37,17 +37,18 @@ export function redisQueueOptions(
  * @throws Error when Redis is away, or does not answer within `timeoutMs`.
  */
 export async function redisInTime<T>(client: Redis, timeoutMs: number, work: () => Promise<T>): Promise<T> {
-  const abort = new AbortController();
+  // Costs more than most of the work it would stop, so only where there is something to wait for.
+  const abort = client.status === 'ready' ? undefined : new AbortController();
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`Redis did not answer within ${timeoutMs} ms`)), timeoutMs);
   });
-  const ready = client.status === 'ready' ? Promise.resolve() : once(client, 'ready', { signal: abort.signal });
+  const ready = abort ? once(client, 'ready', { signal: abort.signal }) : Promise.resolve();
   try {
     return await Promise.race([ready.then(work), timeout]);
   } finally {
     clearTimeout(timer);
-    abort.abort();
+    abort?.abort();
   }
 }
 

@@ -22,6 +22,8 @@ const COMMAND_TIMEOUT_MS = 2_500;
 const STOP_STEP_MS = 1_000;
 /** People who wait for what other processes are doing still get their answer when it comes within this. */
 const STOP_WAIT_MS = 5_000;
+/** A job is added so often when it is gone before it can be looked at. */
+const MAX_ADDS = 3;
 
 interface Waiter {
   /** Of the job that is waited for; unknown until it is added. */
@@ -119,17 +121,14 @@ export class BullSyncQueue implements SyncQueue {
   }
 
   private async submitNow(job: SyncJob): Promise<Submission> {
-    const existing = await this.queue.getJob(job.refundId);
-    if (existing) {
-      if (await existing.isActive()) return { state: 'running' };
-      const isFirst = (existing.opts.priority ?? 0) !== 0 && (existing.opts.priority ?? 0) <= PRIORITY[job.source];
-      if (!isFirst && !(await this.takeOut(existing))) return { state: 'running' };
-    }
     // Waiting begins before the job is added: it may be done before add() returns.
     const waiter = this.wait(job.refundId);
     try {
-      await this.queue.add(job, optionsOf(job));
-      const stored = await this.queue.getJob(job.refundId);
+      const stored = await this.addOrFind(job);
+      if (stored === 'running') {
+        waiter.settle();
+        return { state: 'running' };
+      }
       if (stored) waiter.bindTo(stored.timestamp);
       else waiter.settle();
       return { state: 'accepted', settled: waiter.settled };
@@ -137,6 +136,26 @@ export class BullSyncQueue implements SyncQueue {
       waiter.settle();
       throw error;
     }
+  }
+
+  /**
+   * Adds first and looks afterwards: a job of this id that exists already is left as it is by Redis itself.
+   *
+   * @returns the job that waits for this refund, with this job's priority at least; `running` when it cannot be had because it runs;
+   *   undefined when each was done before it could be looked at.
+   */
+  private async addOrFind(job: SyncJob): Promise<Job<SyncJob> | 'running' | undefined> {
+    for (let attempt = 1; attempt <= MAX_ADDS; attempt += 1) {
+      const added = await this.queue.add(job, optionsOf(job));
+      const stored = await this.queue.getJob(job.refundId);
+      // Done, it or the one that was there before it: nobody can tell, so it is asked for once more.
+      if (!stored) continue;
+      if (isSame(stored, added)) return stored;
+      if (await stored.isActive()) return 'running';
+      if (isAsUrgent(stored, job)) return stored;
+      if (!(await this.takeOut(stored))) return 'running';
+    }
+    return undefined;
   }
 
   /** Bull 4 has no change of priority. @returns false when the job cannot be removed: then it is running. */
@@ -194,6 +213,17 @@ export class BullSyncQueue implements SyncQueue {
       throw new QueueUnavailable(errorText(error));
     }
   }
+}
+
+/** Whether what is stored is what was added, and not a job of the same id that was there before. */
+function isSame(stored: Job<SyncJob>, added: Job<SyncJob>): boolean {
+  return stored.timestamp === added.timestamp && stored.data.traceId === added.data.traceId;
+}
+
+function isAsUrgent(stored: Job<SyncJob>, { source }: SyncJob): boolean {
+  const priority = stored.opts.priority ?? 0;
+  // In Bull no priority comes last.
+  return priority !== 0 && priority <= PRIORITY[source];
 }
 
 /** The sweep's jobs have no priority: in Bull those come last, and adding them costs the same however many wait. */

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { DueRefundService } from '../refund/due-refund.service.js';
 import type { Refund } from '../refund/refund.entity.js';
-import { RefundQueryService } from '../refund/refund-query.service.js';
+import { RefundLookup } from '../refund/refund-lookup.service.js';
 import type { SyncRecord } from '../refund/sync-record.entity.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
 import { currentTraceId } from '../shared/trace.js';
@@ -25,7 +25,7 @@ export type SyncOutcome =
 export class SyncRequestService {
   constructor(
     @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
-    private readonly refunds: RefundQueryService,
+    private readonly refunds: RefundLookup,
     private readonly due: DueRefundService,
     @Inject(APP_CONFIG) private readonly config: AppConfig,
     @Inject(CLOCK) private readonly clock: Clock,
@@ -34,15 +34,18 @@ export class SyncRequestService {
   /**
    * The outcome is read from the records, not from the queue: a removed job has none, and a job that ran twice has two.
    */
-  async request(refundId: string, source: SyncJob['source']): Promise<SyncOutcome> {
+  async request(
+    { id: refundId, gatewayAccountId }: { id: string; gatewayAccountId?: string | null },
+    source: SyncJob['source'],
+  ): Promise<SyncOutcome> {
     const before = await this.refunds.newestSyncId(refundId);
-    const submission = await this.submit({ refundId, source, traceId: currentTraceId() });
+    const accountId = gatewayAccountId ?? undefined;
+    const submission = await this.submit({ refundId, source, accountId, traceId: currentTraceId() });
     if (submission === 'queueAway') return this.later(refundId, { state: 'queueAway' });
     if (submission.state === 'running') return { state: 'running' };
     const settled = await settledWithin(submission.settled, this.config.syncWaitMs);
-    const records = await this.refunds.syncsAfter(refundId, before);
+    const { refund, records } = await this.refunds.lookedAtSince(refundId, before);
     if (records.length === 0 && !settled) return this.later(refundId, { state: 'goesOn' });
-    const refund = await this.refunds.find(refundId);
     if (!refund) return { state: 'broken' };
     if (records.length > 0 && settled) return { state: 'done', records, refund };
     if (!settled) return { state: 'goesOn' };

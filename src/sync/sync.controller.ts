@@ -2,7 +2,7 @@ import { Body, Controller, Post, Req, UseGuards, UseInterceptors } from '@nestjs
 import { ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { isInstantChannel } from '../gateway/gateway.port.js';
-import { RefundQueryService } from '../refund/refund-query.service.js';
+import { RefundLookup } from '../refund/refund-lookup.service.js';
 import type { GatewayStatus } from '../refund/sync-record.entity.js';
 import { languageOf } from '../shared/envelope.js';
 import { DomainError } from '../shared/errors.js';
@@ -44,7 +44,7 @@ class SyncAnswerModel implements SyncAnswer {
 @UseInterceptors(EnvelopeInterceptor)
 export class SyncController {
   constructor(
-    private readonly refunds: RefundQueryService,
+    private readonly refunds: RefundLookup,
     private readonly syncs: SyncRequestService,
   ) {}
 
@@ -74,7 +74,7 @@ export class SyncController {
     if (!refund) throw new DomainError('refundNotFound', '');
     if (isInstantChannel(refund.channel)) throw new DomainError('instantChannel', '');
     if (refund.status === 'close') throw new DomainError('refundClosed', '');
-    const outcome = await this.syncs.request(refund.id, 'merchant');
+    const outcome = await this.syncs.request(refund, 'merchant');
     return syncAnswerOf(outcome, languageOf(request.headers['accept-language']));
   }
 }
