@@ -31,7 +31,12 @@ export function dataSourceOptions(
       bigNumberStrings: true,
       connectTimeout: 5_000,
       // No connection is held during a gateway call, so far fewer connections than running syncs are enough.
-      extra: { connectionLimit: Math.min(32, config.syncConcurrency + 8), enableKeepAlive: true },
+      extra: {
+        connectionLimit: Math.min(32, config.syncConcurrency + 8),
+        enableKeepAlive: true,
+        // A stack for each statement, in case it fails, costs as much as the statement; TypeORM says which one failed.
+        trace: false,
+      },
     };
   }
   mkdirSync(config.dataDir, { recursive: true });
