@@ -43,8 +43,8 @@ export class CommandCalls {
   }
 
   /** One look: it asks once more, and sends the stored request again where the gateway still does not know the refund. */
-  async sendAgain(refundId: string): Promise<CommandCall> {
-    const outcome = await this.syncs.request({ id: refundId }, 'operator');
+  async sendAgain(refund: Refund): Promise<CommandCall> {
+    const outcome = await this.syncs.request(refund, 'operator');
     return outcome.state === 'done' ? { state: 'done', records: outcome.records } : { state: 'later', records: [] };
   }
 }

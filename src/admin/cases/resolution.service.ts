@@ -130,7 +130,7 @@ export class ResolutionService {
           throw error instanceof CommandRefused ? refusal(error, given) : error;
         });
       if (lease && target) call = await this.calls.redrive(applied.refund, lease, target);
-      else if (given.command === 'sendAgain') call = await this.calls.sendAgain(refund.id);
+      else if (given.command === 'sendAgain') call = await this.calls.sendAgain(refund);
       return { state: 'applied', preview, repairNo: applied.record.repairNo, call };
     } finally {
       // Harmless after the answer's commit, which has given it back.
