@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { readBalances } from './balances.js';
 import { requestJson } from './http.js';
+import { MerchantReceiver } from './merchant-receiver.js';
 import { Operator } from './operator.js';
 import { Progress } from './progress.js';
 import { balanceTable, colours, refundTable, type Paint } from './report.js';
@@ -14,7 +15,7 @@ import { differencesOf } from './verdict.js';
 const USAGE = `Usage: npm run demo [-- --once]
 
 Starts the service, a gateway sandbox and a database of its own, registers and creates refunds that hang, syncs each of
-them with signed requests, and shows what became of them. Nothing is left behind.
+them with signed requests, and shows what became of them and what the merchants were told. Nothing is left behind.
 
   --once   end after the report: exit code 0 when every refund ended as it must, else 1. Without it the service keeps
            running until Ctrl-C, so that you can try it.
@@ -32,6 +33,7 @@ const INTERRUPTED = 130;
 class Demo {
   private readonly service = new ServiceProcess();
   private readonly operator = new Operator(this.service);
+  private readonly receiver = new MerchantReceiver();
   private readonly paint: Paint = colours(process.stdout);
   private interruptedCode = INTERRUPTED;
 
@@ -60,12 +62,13 @@ class Demo {
 
   /** The whole story, up to the verdict: 0 when every refund ended as it must. */
   private async show(): Promise<{ client: SignedClient; verdict: number }> {
-    const { service, operator, paint } = this;
+    const { service, operator, receiver, paint } = this;
     const progress = new Progress(process.stderr);
     const payments = scenario(REFUND_FOR_CURL);
     progress.begin('starting the service, its database and the gateway sandbox');
     await service.start();
-    const clients = await merchants(operator, service.url, service.signSecret);
+    await receiver.start();
+    const clients = await merchants(operator, service.url, service.signSecret, receiver);
     progress.begin('registering and creating refunds', payments.flatMap(({ refunds }) => refunds).length);
     const subjects = await setUp(operator, clients, payments, () => progress.step());
     const toSync = subjects.filter(({ plan }) => plan.calls.length > 0);
@@ -75,12 +78,20 @@ class Demo {
     progress.begin('comparing with the truth');
     const after = await readBalances(operator, toSync);
     const differences = await differencesOf(operator, refunds, after);
+    progress.begin("waiting for the merchants' notifications");
+    differences.push(...(await receiver.differencesFrom(toSync)));
     progress.end();
 
     print('', refundTable(refunds, paint), '', balanceTable(before, after, paint), '');
     if (differences.length === 0)
       print(paint.green(`All ${refunds.length} refunds ended as the truth at the gateway demands.`));
     else print(paint.red(`${differences.length} differences:`), ...differences.map((difference) => `  ${difference}`));
+    const [first] = receiver.notices;
+    print(
+      '',
+      `${receiver.notices.length} ends were announced to the merchants; every signature was verified. The first:`,
+    );
+    if (first) print('', first.body);
     print('', `API documentation: ${service.url}/docs`, '', 'One more refund hangs. This signed request repairs it:');
     return { client: clients.default, verdict: differences.length === 0 ? 0 : 1 };
   }

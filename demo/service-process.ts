@@ -57,6 +57,7 @@ export class ServiceProcess {
         LOG_LEVEL: 'warn',
         // The service would find and repair these refunds by itself within seconds; here the requests shall be seen to do it.
         SWEEP_INTERVAL_MS: '3600000',
+        NOTIFY_INTERVAL_MS: '200',
       },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { MerchantReceiver } from './merchant-receiver.js';
 import type { Operator } from './operator.js';
 import { APPS, type PaymentPlan, type RefundPlan } from './scenario.js';
 import { SignedClient, type RefundAnswer } from './signed-client.js';
@@ -16,11 +17,21 @@ export interface Subject {
 
 export type Merchants = Record<keyof typeof APPS, SignedClient>;
 
-/** A client for each app; the second app is made here. */
-export async function merchants(operator: Operator, url: string, defaultSecret: string): Promise<Merchants> {
+/** A client for each app, both with an address for notifications; the second app is made here. */
+export async function merchants(
+  operator: Operator,
+  url: string,
+  defaultSecret: string,
+  receiver: MerchantReceiver,
+): Promise<Merchants> {
   const branchSecret = randomBytes(16).toString('hex');
   const { appId, signType } = APPS.branch;
   await operator.admin('PUT', `/admin/apps/${appId}`, { name: 'Branch', signType, signSecret: branchSecret });
+  for (const [id, secret] of [
+    [APPS.default.appId, defaultSecret],
+    [appId, branchSecret],
+  ] as const)
+    await operator.admin('PUT', `/admin/apps/${id}`, { notifyUrl: receiver.addressFor(id, secret) });
   return {
     default: new SignedClient(url, { ...APPS.default, secret: defaultSecret }),
     branch: new SignedClient(url, { ...APPS.branch, secret: branchSecret }),
