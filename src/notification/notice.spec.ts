@@ -34,7 +34,7 @@ const snapshot: NotificationSnapshot = {
   errorMsg: null,
 };
 
-const app = { dialect: 'daxpay-v2', signType: 'MD5', signSecret: '123456' } as ResolvedApp;
+const app = { dialect: 'daxpay-v2', signType: 'MD5', signSecret: '123456', previousSignSecret: null } as ResolvedApp;
 
 describe('the notice', () => {
   it('has what the reference system’s has, in its order and with its values; a refund here has one channel', () => {
@@ -68,4 +68,12 @@ describe('the notice', () => {
       expect(() => webhook.verify(body, { ...headers, 'webhook-id': '1' })).toThrow();
     },
   );
+
+  it('is verified with the old secret and with the new one while the secret is rotated', () => {
+    const rotating = { ...app, signSecret: 'the new one', previousSignSecret: 'the old one' };
+    const { body, headers } = signedNotice(rotating, '1755122354444210999', snapshot, new Date());
+    for (const secret of ['the new one', 'the old one'])
+      expect(new Webhook(secret, { format: 'raw' }).verify(body, headers)).toMatchObject({ refundNo: 'R0001' });
+    expect(() => new Webhook('another', { format: 'raw' }).verify(body, headers)).toThrow();
+  });
 });

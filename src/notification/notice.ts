@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { ResolvedApp } from '../merchant/merchant-app.service.js';
 import type { NotificationSnapshot } from '../refund/notification.entity.js';
 import { fromPlain, stringifyJson, type JsonObject } from '../shared/lossless-json.js';
-import { signFor } from '../signature/app-signature.js';
+import { secretsOf, signFor } from '../signature/app-signature.js';
 
 /** What is posted: the exact bytes, and the headers that go with them. */
 export interface SignedNotice {
@@ -13,7 +13,7 @@ export interface SignedNotice {
 /**
  * The refund notice of the reference system (vector `notice-refund-full`): `refundId` a bare integer, amounts in minor units, times
  * in seconds, what is absent left out. Signed in the app's dialect by `sign` in the body, and over the exact body by the headers of
- * Standard Webhooks.
+ * Standard Webhooks. While the app's secret is rotated those hold a signature with each of the two; `sign` has room for the new one alone.
  *
  * @param id the same for every attempt, so that the receiver knows what it has seen.
  */
@@ -30,7 +30,10 @@ export function signedNotice(app: ResolvedApp, id: string, snapshot: Notificatio
       'user-agent': 'refund-sync',
       'webhook-id': id,
       'webhook-timestamp': timestamp,
-      'webhook-signature': `v1,${createHmac('sha256', app.signSecret).update(`${id}.${timestamp}.${body}`).digest('base64')}`,
+      'webhook-signature': secretsOf(app)
+        .map((secret) => createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64'))
+        .map((signature) => `v1,${signature}`)
+        .join(' '),
     },
   };
 }

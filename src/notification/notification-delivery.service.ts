@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { MerchantAppService } from '../merchant/merchant-app.service.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
+import { secretsOf } from '../signature/app-signature.js';
 import { KeyLimit } from './key-limit.js';
 import { signedNotice } from './notice.js';
 import { NotificationSender, type DeliveryResult } from './notification.sender.js';
@@ -47,7 +48,7 @@ export class NotificationDelivery {
             ...signedNotice(app, id, turn.notification.snapshot, startedAt),
           })
         : APP_SWITCHED_OFF;
-    await this.outbox.finish(turn, { startedAt, origin, result, secrets: app ? [app.signSecret] : [] });
+    await this.outbox.finish(turn, { startedAt, origin, result, secrets: app ? secretsOf(app) : [] });
   }
 }
 

@@ -9,3 +9,8 @@ export function signFor(app: ResolvedApp, fields: JsonObject): string {
   const signType = app.dialect === 'hmac-body' ? 'HMAC_SHA256' : app.signType;
   return sign({ dialect, signType, secret: app.signSecret, fields });
 }
+
+/** The secret that signs, and while it is being rotated the one before it, which still counts. */
+export function secretsOf({ signSecret, previousSignSecret }: ResolvedApp): string[] {
+  return previousSignSecret === null ? [signSecret] : [signSecret, previousSignSecret];
+}

@@ -14,6 +14,7 @@ import { rawBodyOf } from '../shared/http/http-surface.js';
 import { readJsonObject } from '../shared/http/json-body.js';
 import { isRefusedName, JsonNumber, toPlain, type JsonObject, type JsonValue } from '../shared/lossless-json.js';
 import { isSignName } from './canonical.js';
+import { secretsOf } from './app-signature.js';
 import { APP_ID_HEADER, NONCE_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, verifyHmacBody } from './hmac-body.js';
 import { verify } from './merchant-signature.js';
 import { NonceMemory } from './nonce-memory.js';
@@ -185,11 +186,6 @@ function readQuery(request: FastifyRequest): JsonObject {
     fields.set(name, value);
   }
   return fields;
-}
-
-/** While a secret is rotated, requests signed with the one before it are accepted too. */
-function secretsOf({ signSecret, previousSignSecret }: ResolvedApp): string[] {
-  return previousSignSecret === null ? [signSecret] : [signSecret, previousSignSecret];
 }
 
 function hasSign(fields: JsonObject): boolean {
