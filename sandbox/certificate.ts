@@ -10,6 +10,8 @@ export interface CertificateInput {
   publicKey: KeyObject;
   /** Key of the issuer; RSA, or EC where the gateway's own are of no use to whoever verifies the chain. */
   signingKey: KeyObject;
+  /** End of it, milliseconds since the epoch; default: long after all of us. */
+  expiresAtMs?: number;
 }
 
 /** Ends of the names' object identifiers, all below 2.5.4. */
@@ -21,14 +23,17 @@ const NOT_BEFORE = '20240101000000Z';
 const NOT_AFTER = '20991231235959Z';
 
 /** An X.509 certificate of version 1, which has no extensions, as PEM. node:crypto reads certificates but makes none. */
-export function makeCertificate({ serial, issuer, subject, publicKey, signingKey }: CertificateInput): string {
+export function makeCertificate(input: CertificateInput): string {
+  const { serial, issuer, subject, publicKey, signingKey, expiresAtMs } = input;
+  const notAfter =
+    expiresAtMs === undefined ? NOT_AFTER : `${new Date(expiresAtMs).toISOString().replace(/\D/g, '').slice(0, 14)}Z`;
   const algorithm = signingKey.asymmetricKeyType === 'rsa' ? SHA256_WITH_RSA : ECDSA_WITH_SHA256;
   const toBeSigned = tlv(
     0x30,
     integer(serial),
     algorithm,
     nameOf(issuer),
-    tlv(0x30, tlv(0x18, Buffer.from(NOT_BEFORE)), tlv(0x18, Buffer.from(NOT_AFTER))),
+    tlv(0x30, tlv(0x18, Buffer.from(NOT_BEFORE)), tlv(0x18, Buffer.from(notAfter))),
     nameOf(subject),
     publicKey.export({ type: 'spki', format: 'der' }),
   );

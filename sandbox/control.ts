@@ -24,7 +24,8 @@ import { Meter } from './stats.js';
 const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_AMOUNT = 1_000_000_000_000;
 const MAX_SCRIPT_STEPS = 100;
-const MAX_AFTER_MS = 30 * 24 * 3600 * 1000;
+const DAY_MS = 24 * 3600 * 1000;
+const MAX_AFTER_MS = 30 * DAY_MS;
 const MAX_WAIT_MS = 3_600_000;
 const LIST_DEFAULT = 100;
 const LIST_MAX = 1000;
@@ -133,6 +134,8 @@ export class ControlApi {
         return ok({ items: this.gateways.map(({ channel, state }) => ({ channel, ...state.settings })) });
       case 'POST settings':
         return ok(this.changeSettings(Fields.of(parse(raw))));
+      case 'POST certificates':
+        return this.rotateCertificate(Fields.of(parse(raw)));
       case 'POST callbacks':
         return this.sendCallback(Fields.of(parse(raw)));
       case 'POST reset': {
@@ -247,7 +250,8 @@ export class ControlApi {
       callbackTimeoutMs:
         fields.optionalInteger('callbackTimeoutMs', { min: 1, max: 60_000 }) ?? settings.callbackTimeoutMs,
       signErrors,
-      callbackKey: fields.optionalOneOf('callbackKey', ['auto', 'certificate', 'publicKey']) ?? settings.callbackKey,
+      callbackKey:
+        fields.optionalOneOf('callbackKey', ['auto', 'certificate', 'publicKey', 'replaced']) ?? settings.callbackKey,
       presign: fields.optionalOneOf('presign', ['off', 'certificate', 'publicKey']) ?? settings.presign,
       webhookUrl: fields.optionalText('webhookUrl', { maxLength: 256 }) ?? settings.webhookUrl,
       idempotencyKeyLifetimeMs:
@@ -259,6 +263,14 @@ export class ControlApi {
     if (changed.webhookUrl !== null) loopbackUrlIn('webhookUrl', changed.webhookUrl);
     state.settings = changed;
     return { channel, ...changed };
+  }
+
+  private async rotateCertificate(fields: Fields): Promise<Answer> {
+    const gateway = this.channelIn(fields);
+    const expireOldInMs = fields.optionalInteger('expireOldInMs', { min: 0, max: MAX_AFTER_MS }) ?? DAY_MS;
+    fields.end();
+    if (!gateway.rotateCertificate) throw new InputError('channel', 'this gateway announces no change of certificates');
+    return { status: 201, body: { channel: gateway.channel, ...(await gateway.rotateCertificate(expireOldInMs)) } };
   }
 
   private async sendCallback(fields: Fields): Promise<Answer> {

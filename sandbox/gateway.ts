@@ -26,8 +26,8 @@ export interface ChannelSettings {
    * is what unauthenticated probes of the real WeChat Pay show.
    */
   signErrors: boolean | 'authenticated';
-  /** Key of callbacks: as the create call asked (`auto`), or always the same. */
-  callbackKey: 'auto' | 'certificate' | 'publicKey';
+  /** Key of callbacks: as the create call asked (`auto`), or always the same; `replaced` is the last certificate that was replaced. */
+  callbackKey: 'auto' | 'certificate' | 'publicKey' | 'replaced';
   /**
    * For benchmarks: signs the answer about a refund with this key when it is registered, and repeats an unchanged
    * answer with its timestamp and nonce for some minutes. `off` by default, because no real gateway repeats a nonce;
@@ -72,7 +72,7 @@ export interface ChannelState {
   readonly now: () => number;
 }
 
-export const ACCOUNT_VARIANTS = ['certificates', 'v2'] as const;
+export const ACCOUNT_VARIANTS = ['certificates', 'v2', 'partner'] as const;
 export type AccountVariant = (typeof ACCOUNT_VARIANTS)[number];
 
 /** What `GET /control/accounts` says of one channel. */
@@ -174,13 +174,15 @@ export interface GatewaySimulator {
   /**
    * Settings with which a connector reaches this simulator at `baseUrl`. Test keys only.
    *
-   * @param variant of gateways that can be spoken to in two ways: `certificates` (Alipay), `v2` (WeChat Pay); others have but one.
+   * @param variant of gateways that can be spoken to in two ways: `certificates` (Alipay), `v2` and `partner` (WeChat Pay); others have but one.
    */
   connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown>;
   /** Refuses a refund number that the gateway could not have; answers what is wrong with it. */
   refundNoFault(outRefundNo: string): string | undefined;
   /** Refuses a payment's number that the gateway could not have; absent = it takes any. */
   paymentNoFault?(outTradeNo: string): string | undefined;
+  /** A new certificate takes the place of the gateway's own, where it announces such changes; the old one is good for `expireOldInMs` more. */
+  rotateCertificate?(expireOldInMs: number): Promise<{ serial: string; replacedSerial: string }>;
   /** How many refunds the gateway has for a number, where it can be more than one. */
   refundsAtGateway?(record: RefundRecord): number;
   /** Called when the control API forgets refunds and payments; for what a simulator remembers besides the book. */

@@ -47,18 +47,17 @@ export class KeyRing {
   async rsa(name: string): Promise<RsaPair> {
     const known = this.stored.rsa[name];
     const privateKey = known === undefined ? await generateRsa() : createPrivateKey(known);
-    const publicKey = createPublicKey(privateKey);
-    const privatePem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const pair = pairOf(privateKey);
     if (known === undefined) {
-      this.stored.rsa[name] = privatePem;
+      this.stored.rsa[name] = pair.privatePem;
       this.made = true;
     }
-    return {
-      privateKey,
-      publicKey,
-      privatePem,
-      publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
-    };
+    return pair;
+  }
+
+  /** A pair that nobody asks for again: it is not kept. */
+  async passing(): Promise<RsaPair> {
+    return pairOf(await generateRsa());
   }
 
   text(name: string, make: () => string): string {
@@ -80,6 +79,16 @@ export class KeyRing {
     await rename(draft, this.file);
     this.made = false;
   }
+}
+
+function pairOf(privateKey: KeyObject): RsaPair {
+  const publicKey = createPublicKey(privateKey);
+  return {
+    privateKey,
+    publicKey,
+    privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    publicPem: publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+  };
 }
 
 /** SHA-1 of the public key, upper-case hex: serves as serial number, and is the same after a restart. */

@@ -5,6 +5,8 @@ export class Meter {
   queries = 0;
   creates = 0;
   redrives = 0;
+  /** Lists of certificates. */
+  certificateLists = 0;
   /** Answers 429, by limit or by fault. */
   rateLimited = 0;
   /** Answers 401: bad signature, serial, timestamp, or a replayed nonce. */
@@ -50,6 +52,7 @@ export class Meter {
       queries: this.queries,
       creates: this.creates,
       redrives: this.redrives,
+      certificateLists: this.certificateLists,
       rateLimited: this.rateLimited,
       refusedSignatures: this.refusedSignatures,
       replayedNonces: this.replayedNonces,

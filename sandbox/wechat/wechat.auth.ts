@@ -29,15 +29,19 @@ export class RequestVerifier {
     private readonly onReplay: () => void,
   ) {}
 
-  /** @throws WechatRefusal when the request does not come from the merchant as it is. */
-  verify(request: SignedRequest): void {
+  /**
+   * @returns whose request it is: the direct merchant's, or the service provider's.
+   * @throws WechatRefusal when it does not come from one of them as it is.
+   */
+  verify(request: SignedRequest): 'direct' | 'partner' {
     requireHeaders(request);
     const parameters = parseAuthorization(request.headers.authorization);
     const nowSeconds = Math.floor(this.now() / 1000);
     const timestamp = Number(parameters.timestamp);
     if (Math.abs(nowSeconds - timestamp) > WINDOW_SECONDS)
       throw signError('Http头Authorization中的timestamp与发起请求的时间不得超过5分钟');
-    if (parameters.mchid !== this.keys.mchId)
+    const isPartner = parameters.mchid === this.keys.partner.mchId;
+    if (!isPartner && parameters.mchid !== this.keys.mchId)
       throw new WechatRefusal(404, 'MCH_NOT_EXISTS', '商户号不存在，请检查商户号是否正确');
     if (parameters.serial_no !== this.keys.merchantSerial)
       throw signError('商户证书序列号有误。请使用签名私钥匹配的证书序列号');
@@ -56,6 +60,7 @@ export class RequestVerifier {
       this.onReplay();
       throw signError('Http头Authorization中的nonce_str已被使用');
     }
+    return isPartner ? 'partner' : 'direct';
   }
 }
 

@@ -29,11 +29,13 @@ export function isRefundNo(text: string): boolean {
   return REFUND_NO.test(text);
 }
 
-/** @throws WechatRefusal 400 PARAM_ERROR naming the first member that is wrong. */
-export function parseCreate(raw: Buffer): WechatCreate {
+/**
+ * @param subMchId of a service provider's request.
+ * @throws WechatRefusal 400 PARAM_ERROR naming the first member that is wrong.
+ */
+export function parseCreate(raw: Buffer, subMchId?: string): WechatCreate {
   const body = parseJson(raw);
-  if (body.sub_mchid !== undefined)
-    throw paramError('/sub_mchid', body.sub_mchid, 'is for partners, this is a direct merchant');
+  checkSubMerchant(body.sub_mchid, subMchId, '/sub_mchid');
   const outRefundNo = text(body, '/out_refund_no', 64, REFUND_NO);
   if (outRefundNo === undefined) throw missing('/out_refund_no');
   const transactionId = text(body, '/transaction_id', 32, /^[0-9A-Za-z]+$/);
@@ -63,9 +65,18 @@ export function parseCreate(raw: Buffer): WechatCreate {
   return { outRefundNo, outTradeNo, transactionId, refund, total, currency, notifyUrl, content };
 }
 
+/** Whose refund it is: a direct merchant names nobody, a service provider its sub-merchant. */
+export function checkSubMerchant(given: unknown, wanted: string | undefined, field: string): void {
+  if (given === undefined && wanted === undefined) return;
+  const location = field.startsWith('/') ? 'body' : 'url';
+  if (wanted === undefined) throw paramError(field, given, 'is for partners, this is a direct merchant', location);
+  if (given !== wanted) throw paramError(field, given, 'must name the sub-merchant of this partner', location);
+}
+
 /** @throws WechatRefusal 400 PARAM_ERROR. Encrypted members are returned as they came. */
-export function parseAbnormal(raw: Buffer): AbnormalBody {
+export function parseAbnormal(raw: Buffer, subMchId?: string): AbnormalBody {
   const body = parseJson(raw);
+  checkSubMerchant(body.sub_mchid, subMchId, '/sub_mchid');
   const outRefundNo = text(body, '/out_refund_no', 64, REFUND_NO);
   if (outRefundNo === undefined) throw missing('/out_refund_no');
   const type = oneOf(body, '/type', ['USER_BANK_CARD', 'MERCHANT_BANK_CARD']);

@@ -28,6 +28,8 @@ export class WechatCallbacks implements CallbackFormat {
   constructor(
     private readonly keys: WechatKeys,
     private readonly state: ChannelState,
+    /** Refunds of the service provider. */
+    private readonly ofPartner: Pick<WeakSet<RefundRecord>, 'has'>,
   ) {}
 
   notifies(status: RefundStatus): boolean {
@@ -44,8 +46,9 @@ export class WechatCallbacks implements CallbackFormat {
     const word = wechatStatus(status);
     const payment = this.state.book.payment(record.outTradeNo);
     const total = payment?.amount ?? record.amount;
+    const { partner, mchId } = this.keys;
     const plaintext = JSON.stringify({
-      mchid: this.keys.mchId,
+      ...(this.ofPartner.has(record) ? { sp_mchid: partner.mchId, sub_mchid: partner.subMchId } : { mchid: mchId }),
       out_trade_no: record.outTradeNo,
       transaction_id: payment?.transactionId,
       out_refund_no: record.outRefundNo,
@@ -83,7 +86,8 @@ export class WechatCallbacks implements CallbackFormat {
   async sign(record: RefundRecord, composed: ComposedCallback, tamper: Tampering | undefined): Promise<SignedCallback> {
     const choice = this.state.settings.callbackKey;
     const usePublicKey = choice === 'publicKey' || (choice === 'auto' && record.secondKey);
-    const key = usePublicKey ? this.keys.publicKey : this.keys.certificate;
+    const replaced = choice === 'replaced' ? this.keys.replaced.at(-1) : undefined;
+    const key = replaced ?? (usePublicKey ? this.keys.publicKey : this.keys.certificate);
     const body = tamperedBody(composed.body, tamper);
     const timestamp = String(Math.floor(this.state.now() / 1000) - (tamper === 'timestamp' ? STALE_SECONDS : 0));
     const nonce = randomBytes(16).toString('hex');

@@ -13,26 +13,34 @@ import {
 } from '../gateway.js';
 import { BodyTooLarge, cutConnection, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
+import { randomAlphanumerics } from '../random.js';
 import { BookFull, RefundBook, statusAndSince, statusAt, type RefundRecord } from '../refund-book.js';
 import { Meter } from '../stats.js';
 import { WechatV2Callbacks } from '../wechat-v2/wechat-v2.callback.js';
 import { WechatV2Wire } from '../wechat-v2/wechat-v2.server.js';
 import { RequestVerifier, SCHEME } from './wechat.auth.js';
-import { isRefundNo, parseAbnormal, parseCreate, type AbnormalBody } from './wechat.body.js';
+import { checkSubMerchant, isRefundNo, parseAbnormal, parseCreate, type AbnormalBody } from './wechat.body.js';
 import { EitherFormat, requestId, WechatCallbacks } from './wechat.callback.js';
-import { decryptField, replyMessage, signMessage } from './wechat.crypto.js';
+import { decryptField, encryptResource, replyMessage, signMessage } from './wechat.crypto.js';
 import { frequencyLimited, invalidRequest, paramError, WechatRefusal } from './wechat.error.js';
-import { openWechatKeys, type PlatformKey, type WechatKeys } from './wechat.keys.js';
+import {
+  openWechatKeys,
+  platformCertificate,
+  type PlatformCertificate,
+  type PlatformKey,
+  type WechatKeys,
+} from './wechat.keys.js';
 import { LedgerRefusal, WechatLedger, type WechatCreate } from './wechat.ledger.js';
-import { refundObject, wechatStatus } from './wechat.refund.js';
+import { beijingTime, refundObject, wechatStatus } from './wechat.refund.js';
 
 const REFUNDS_PATH = '/v3/refund/domestic/refunds';
+const CERTIFICATES_PATH = '/v3/certificates';
 const MAX_BODY_BYTES = 64 * 1024;
 const DEFAULT_SLOW_MS = 1500;
 /** Well inside the five minutes for which receivers accept a timestamp. */
 const PRESIGNED_FOR_MS = 240_000;
 
-type Route = { operation: Operation; segment: string } | { operation: null; status: 404 | 405 };
+type Route = { operation: Operation | 'certificates'; segment: string } | { operation: null; status: 404 | 405 };
 
 /** One request on its way through. */
 interface Call {
@@ -43,6 +51,8 @@ interface Call {
   replyKey: PlatformKey;
   /** The request's own signature was accepted. */
   authenticated: boolean;
+  /** Named by a service provider's requests; undefined for the direct merchant. */
+  subMchId: string | undefined;
   /** Ends the count of this call as one under way. */
   release: () => void;
 }
@@ -86,10 +96,15 @@ export class WechatSimulator implements GatewaySimulator {
   private readonly v2: WechatV2Wire;
   private readonly presigned = new WeakMap<RefundRecord, Signed>();
 
+  /** Whether a refund is the service provider's. */
+  private readonly partnerOwns = new WeakMap<RefundRecord, boolean>();
+  private readonly ring: KeyRing;
+
   private constructor(
     private readonly keys: WechatKeys,
     options: WechatOptions,
   ) {
+    this.ring = options.ring;
     const startedAt = String(options.now()).padStart(13, '0');
     const book = new RefundBook({
       refundNo: (sequence) => `50${startedAt}${String(sequence).padStart(14, '0')}`,
@@ -97,9 +112,10 @@ export class WechatSimulator implements GatewaySimulator {
     });
     const settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.state = { book, faults: new FaultPlan(), meter: new Meter(), settings, now: options.now };
+    const ofPartner = { has: (record: RefundRecord) => this.partnerOwns.get(record) === true };
     this.callbacks = new CallbackSender(
       this.state,
-      new EitherFormat(new WechatCallbacks(keys, this.state), new WechatV2Callbacks(keys.v2, this.state)),
+      new EitherFormat(new WechatCallbacks(keys, this.state, ofPartner), new WechatV2Callbacks(keys.v2, this.state)),
     );
     this.ledger = new WechatLedger(this.state, this.callbacks);
     this.v2 = new WechatV2Wire(keys.v2, this.state, this.ledger, this.callbacks);
@@ -122,12 +138,16 @@ export class WechatSimulator implements GatewaySimulator {
 
   connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown> {
     if (variant === 'v2') return this.v2.connectorConfig(baseUrl);
+    const merchant =
+      variant === 'partner'
+        ? { mchId: this.keys.partner.mchId, subMchId: this.keys.partner.subMchId }
+        : { mchId: this.keys.mchId };
     return {
-      mchId: this.keys.mchId,
+      ...merchant,
       serialNo: this.keys.merchantSerial,
       privateKey: this.keys.merchant.privatePem,
       apiV3Key: this.keys.apiV3Key,
-      platformCertificates: { [this.keys.certificate.serial]: this.keys.certificate.pair.publicPem },
+      platformCertificates: { [this.keys.certificate.serial]: this.keys.certificate.pem },
       publicKeyId: this.keys.publicKey.serial,
       publicKey: this.keys.publicKey.pair.publicPem,
       baseUrl,
@@ -162,15 +182,19 @@ export class WechatSimulator implements GatewaySimulator {
       target,
       replyKey: this.keys.certificate,
       authenticated: false,
+      subMchId: undefined,
       release: () => undefined,
     };
     let outcome: Outcome;
     try {
       const body = await readBody(request, MAX_BODY_BYTES);
       this.authenticate(call, body);
-      outcome = await this.perform(call, route.operation, route.segment, body, inSecond);
+      outcome =
+        route.operation === 'certificates'
+          ? this.certificates()
+          : await this.perform(call, route.operation, route.segment, body, inSecond);
     } catch (error) {
-      outcome = this.replyToRefusal(route.operation, error);
+      outcome = this.replyToRefusal(route.operation === 'certificates' ? 'query' : route.operation, error);
     }
     if (outcome === 'silence') {
       holdBack(call.request, call.response);
@@ -187,11 +211,14 @@ export class WechatSimulator implements GatewaySimulator {
 
   private authenticate(call: Call, body: Buffer): void {
     const { headers, method } = call.request;
-    this.verifier.verify({ method: method ?? '', target: call.target, headers, body });
+    const sender = this.verifier.verify({ method: method ?? '', target: call.target, headers, body });
     call.authenticated = true;
+    if (sender === 'partner') call.subMchId = this.keys.partner.subMchId;
     const serial = headers['wechatpay-serial'];
-    if (serial === this.keys.publicKey.serial) call.replyKey = this.keys.publicKey;
-    else if (serial !== undefined && serial !== this.keys.certificate.serial) {
+    const keys = [this.keys.publicKey, this.keys.certificate, ...this.goodReplaced()];
+    const named = serial === undefined ? this.keys.certificate : keys.find((key) => key.serial === serial);
+    if (named) call.replyKey = named;
+    else {
       throw new WechatRefusal(400, 'PARAM_ERROR', '平台证书序列号Wechatpay-Serial错误');
     }
   }
@@ -208,13 +235,14 @@ export class WechatSimulator implements GatewaySimulator {
     let act: (fault: Fault | null) => Record<string, unknown>;
     switch (operation) {
       case 'query':
+        checkSubMerchant(subMchIdIn(call), call.subMchId, 'sub_mchid');
         record = book.heardOf(refundNoIn(segment));
         record.queries += 1;
         meter.queries += 1;
-        act = (fault) => this.query(record, fault);
+        act = (fault) => this.query(record, call, fault);
         break;
       case 'create': {
-        const parsed = parseCreate(body);
+        const parsed = parseCreate(body, call.subMchId);
         record = book.heardOf(parsed.outRefundNo);
         record.creates += 1;
         meter.creates += 1;
@@ -222,7 +250,7 @@ export class WechatSimulator implements GatewaySimulator {
         break;
       }
       case 'redrive': {
-        const parsed = parseAbnormal(body);
+        const parsed = parseAbnormal(body, call.subMchId);
         const known = book.findByGatewayNo(segment);
         if (!known) throw refundNotFound();
         record = known;
@@ -279,8 +307,9 @@ export class WechatSimulator implements GatewaySimulator {
     }
   }
 
-  private query(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
+  private query(record: RefundRecord, call: Call, fault: Fault | null): Record<string, unknown> {
     const nowMs = this.state.now();
+    if (record.stored && !this.belongsTo(record, call)) throw refundNotFound();
     if (fault?.kind === 'notFoundThenFound' || statusAt(record, nowMs) === 'notFound') throw refundNotFound();
     const answer = this.view(record, fault);
     if (fault?.kind === 'successThenFailed') {
@@ -292,11 +321,14 @@ export class WechatSimulator implements GatewaySimulator {
   }
 
   private create(record: RefundRecord, body: WechatCreate, call: Call, fault: Fault | null): Record<string, unknown> {
+    if (record.stored && !this.belongsTo(record, call)) throw new LedgerRefusal('mismatch');
+    this.belongsTo(record, call);
     this.ledger.create(record, body, { secondKey: call.replyKey === this.keys.publicKey });
     return this.view(record, fault);
   }
 
   private redrive(record: RefundRecord, body: AbnormalBody, call: Call, fault: Fault | null): Record<string, unknown> {
+    if (!this.belongsTo(record, call)) throw refundNotFound();
     if (body.outRefundNo !== record.outRefundNo) throw invalidRequest('您的请求参数与退款单信息不一致');
     if (!this.ledger.isAbnormal(record)) throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
     for (const [pointer, ciphertext] of Object.entries({
@@ -312,6 +344,47 @@ export class WechatSimulator implements GatewaySimulator {
     }
     this.ledger.redrive(record);
     return this.view(record, fault);
+  }
+
+  /** A refund is of whoever makes it; one that the control API put there, of whoever asks first. */
+  private belongsTo(record: RefundRecord, call: Call): boolean {
+    const isPartner = call.subMchId !== undefined;
+    const owner = this.partnerOwns.get(record) ?? isPartner;
+    this.partnerOwns.set(record, owner);
+    return owner === isPartner;
+  }
+
+  private goodReplaced(): PlatformCertificate[] {
+    return this.keys.replaced.filter(({ expiresAtMs }) => expiresAtMs > this.state.now());
+  }
+
+  /** 获取平台证书列表: the certificate of the moment, and the old one for as long as it is good; each encrypted with the APIv3 key. */
+  private certificates(): Reply {
+    this.state.meter.certificateLists += 1;
+    const data = [...this.goodReplaced(), this.keys.certificate].map(({ serial, pem, effectiveAtMs, expiresAtMs }) => {
+      const nonce = randomAlphanumerics(12);
+      return {
+        effective_time: beijingTime(effectiveAtMs),
+        encrypt_certificate: {
+          algorithm: 'AEAD_AES_256_GCM',
+          associated_data: 'certificate',
+          ciphertext: encryptResource(pem, this.keys.apiV3Key, nonce, 'certificate'),
+          nonce,
+        },
+        expire_time: beijingTime(expiresAtMs),
+        serial_no: serial,
+      };
+    });
+    return { status: 200, text: JSON.stringify({ data }), fault: null, about: null };
+  }
+
+  async rotateCertificate(expireOldInMs: number): Promise<{ serial: string; replacedSerial: string }> {
+    const nowMs = this.state.now();
+    const old = this.keys.certificate;
+    const next = platformCertificate(await this.ring.passing(), nowMs);
+    this.keys.replaced.push({ ...old, expiresAtMs: nowMs + expireOldInMs });
+    this.keys.certificate = next;
+    return { serial: next.serial, replacedSerial: old.serial };
   }
 
   private view(record: RefundRecord, fault: Fault | null): Record<string, unknown> {
@@ -388,6 +461,8 @@ export class WechatSimulator implements GatewaySimulator {
 }
 
 function routeOf(method: string, path: string): Route {
+  if (path === CERTIFICATES_PATH)
+    return method === 'GET' ? { operation: 'certificates', segment: '' } : { operation: null, status: 405 };
   if (path === REFUNDS_PATH)
     return method === 'POST' ? { operation: 'create', segment: '' } : { operation: null, status: 405 };
   if (!path.startsWith(`${REFUNDS_PATH}/`)) return { operation: null, status: 404 };
@@ -397,6 +472,12 @@ function routeOf(method: string, path: string): Route {
     return method === 'GET' ? { operation: 'query', segment } : { operation: null, status: 405 };
   if (action !== 'apply-abnormal-refund') return { operation: null, status: 404 };
   return method === 'POST' ? { operation: 'redrive', segment } : { operation: null, status: 405 };
+}
+
+/** Only service providers have one there; what the direct merchant adds to its path is signed and otherwise without meaning. */
+function subMchIdIn({ target, subMchId }: Call): string | undefined {
+  if (subMchId === undefined) return undefined;
+  return new URL(target, 'http://sandbox').searchParams.get('sub_mchid') ?? undefined;
 }
 
 function refundNoIn(segment: string): string {

@@ -1,37 +1,32 @@
-import { createServer, type Server } from 'node:https';
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { request as httpRequest } from 'node:http';
+import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeCertificate, type Name } from '../../sandbox/certificate.js';
 import { createSandbox, type Sandbox } from '../../sandbox/server.js';
 import { parseConfig } from '../../src/gateway/config-schema.js';
 import { GatewayAccountService } from '../../src/gateway/gateway-account.service.js';
-import { GatewayError } from '../../src/gateway/gateway.error.js';
+import type { GatewayError } from '../../src/gateway/gateway.error.js';
 import type { RefundOrder } from '../../src/gateway/gateway.port.js';
 import type { Observation } from '../../src/gateway/observation.js';
 import { wechatV2Config, type WechatV2Config } from '../../src/gateway/wechat-v2/wechat-v2.config.js';
 import { wechatV2Gateway } from '../../src/gateway/wechat-v2/wechat-v2.gateway.js';
 import { HOUR_MS } from '../../src/shared/clock.js';
+import { gatewayErrorOf, probe, settingsFor } from '../support/connector-probe.js';
 import { FakeClock } from '../support/fake-clock.js';
 import { callbacksWorkedOn, storedCallbacks } from '../support/gateway.js';
 import { flowOf } from '../support/gateway-flow.js';
 import { assertInvariants } from '../support/invariants.js';
 import { logLines, startService, type TestService } from '../support/service.js';
 import { steer, type Json, type Steering } from '../support/steer.js';
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 
 const CHANNEL = 'wechat_pay';
 
-function settingsOf(sandbox: Sandbox): WechatV2Config {
-  const account = sandbox.accounts('v2').find(({ gateway }) => gateway === 'wechat');
-  const parsed = parseConfig(wechatV2Config, account?.config ?? {});
-  if (parsed.config === undefined) throw new Error(JSON.stringify(parsed.faults));
-  return parsed.config;
-}
+const settingsOf = (sandbox: Sandbox): WechatV2Config => settingsFor(sandbox, wechatV2Gateway, { variant: 'v2' });
 
-const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
+const ORDER: RefundOrder = {
   gatewayRequestNo: 'R1',
   gatewayRequestTime: null,
   gatewayRefundNo: null,
@@ -42,15 +37,7 @@ const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
   currency: 'CNY',
   reason: '质量 <50%> & "so" ]]> + /',
   clientIp: null,
-  ...over,
-});
-
-const callOf = (over: Partial<RefundOrder>, config: WechatV2Config, timeoutMs: number) => ({
-  config,
-  order: order(over),
-  signal: new AbortController().signal,
-  timeoutMs,
-});
+};
 
 describe('the connector and the gateway’s wire', () => {
   let sandbox: Sandbox;
@@ -64,21 +51,9 @@ describe('the connector and the gateway’s wire', () => {
   afterAll(() => sandbox.close());
   beforeEach(async () => void (await gateway.reset()));
 
-  const query = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> =>
-    wechatV2Gateway.queryRefund(callOf(over, account, timeoutMs));
-  const create = (over: Partial<RefundOrder> = {}, account = config, timeoutMs = 5_000): Promise<Observation> =>
-    wechatV2Gateway.sendCreate?.(
-      callOf(over, account, timeoutMs),
-      wechatV2Gateway.prepareCreate?.(order(over), account) ?? '',
-    ) ?? Promise.reject(new Error('none'));
-
-  async function errorOf(call: Promise<Observation>): Promise<GatewayError> {
-    const outcome: unknown = await call.catch((error: unknown) => error);
-    expect(outcome).toBeInstanceOf(GatewayError);
-    const shown = inspect(outcome, { depth: 9 });
-    for (const secret of [config.apiKey, 'PRIVATE KEY', 'sign=', '<xml>']) expect(shown).not.toContain(secret);
-    return outcome as GatewayError;
-  }
+  const { query, create } = probe(wechatV2Gateway, () => config, ORDER);
+  const errorOf = (call: Promise<Observation>): Promise<GatewayError> =>
+    gatewayErrorOf(call, new RegExp(`${config.apiKey}|PRIVATE KEY|sign=|<xml>`));
 
   it.each([
     ['success', { kind: 'success', amountMinor: 100, currency: 'CNY' }],

@@ -164,7 +164,7 @@ describe('what can be seen', () => {
     expect(account?.config.apiV3Key).toMatch(/^[0-9A-Za-z]{32}$/);
     expect(account?.config.privateKey).toMatch(/^-----BEGIN PRIVATE KEY-----/);
     expect(Object.values(account?.config.platformCertificates ?? {})).toEqual([
-      expect.stringMatching(/^-----BEGIN PUBLIC KEY-----/),
+      expect.stringMatching(/^-----BEGIN CERTIFICATE-----/),
     ]);
     expect(merchant.sandbox.accounts()[0]?.config.baseUrl).toBe(merchant.sandbox.url);
     expect((await merchant.control('GET', '/health')).json).toMatchObject({

@@ -1,4 +1,4 @@
-import { constants, createPublicKey, publicEncrypt } from 'node:crypto';
+import { constants, createDecipheriv, createPublicKey, publicEncrypt, X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createBody, json, Merchant, pause, type Json, type Overrides } from './support.js';
 
@@ -468,5 +468,109 @@ describe('presign', () => {
     await merchant.fault('badSignature', { count: 1 });
     expect(merchant.verifies(await merchant.query('R1'))).toBe(false);
     await nonceOf();
+  });
+});
+
+describe('platform certificates', () => {
+  interface Listed {
+    serial_no: string;
+    effective_time: string;
+    expire_time: string;
+    encrypt_certificate: { algorithm: string; nonce: string; associated_data: string; ciphertext: string };
+  }
+  const list = async (): Promise<Listed[]> => {
+    const answer = await merchant.call('GET', '/v3/certificates', undefined);
+    expect([answer.status, merchant.verifies(answer)]).toEqual([200, true]);
+    return json(answer).data as Listed[];
+  };
+  const open = ({ encrypt_certificate: { nonce, associated_data: aad, ciphertext } }: Listed): X509Certificate => {
+    const bytes = Buffer.from(ciphertext, 'base64');
+    const decipher = createDecipheriv('aes-256-gcm', merchant.config.apiV3Key, nonce);
+    decipher.setAAD(Buffer.from(aad));
+    decipher.setAuthTag(bytes.subarray(-16));
+    return new X509Certificate(Buffer.concat([decipher.update(bytes.subarray(0, -16)), decipher.final()]));
+  };
+  const rotate = async (more: Json = {}): Promise<Json> =>
+    (await merchant.control('POST', '/certificates', { channel: 'wechat_pay', ...more })).json;
+  // Its own sandbox: the others' merchant would not know the keys any more.
+  let ordinary: Merchant;
+  let aheadMs = 0;
+  beforeAll(async () => {
+    ordinary = merchant;
+    merchant = await Merchant.start({ now: () => Date.now() + aheadMs });
+  });
+  afterAll(async () => {
+    await merchant.sandbox.close();
+    merchant = ordinary;
+  });
+
+  it('are listed, encrypted with the APIv3 key, signed like every answer', async () => {
+    const [only, ...more] = await list();
+    expect(more).toEqual([]);
+    const [[serial, pem] = ['', '']] = Object.entries(merchant.config.platformCertificates);
+    expect(only).toMatchObject({
+      serial_no: serial,
+      effective_time: expect.stringMatching(/\+08:00$/) as string,
+      encrypt_certificate: { algorithm: 'AEAD_AES_256_GCM', associated_data: 'certificate' },
+    });
+    expect(only && open(only).serialNumber).toBe(serial);
+    expect(only && open(only).toString()).toBe(new X509Certificate(pem).toString());
+    expect((await merchant.call('GET', '/v3/certificates', undefined, { serial: 'AB' })).status).toBe(401);
+    expect((await merchant.call('POST', '/v3/certificates', '{}')).status).toBe(405);
+  });
+
+  it('come side by side while one replaces the other; the old one is listed until its end', async () => {
+    const { serial, replacedSerial } = await rotate({ expireOldInMs: 60_000 });
+    const answer = await merchant.call('GET', '/v3/certificates', undefined);
+    expect(answer.headers['wechatpay-serial']).toBe(serial);
+    const both = json(answer).data as Listed[];
+    expect(both.map((entry) => entry.serial_no)).toEqual([replacedSerial, serial]);
+    expect(both.map((entry) => open(entry).serialNumber)).toEqual([replacedSerial, serial]);
+    const asked = await merchant.query('NONE', { headers: { 'Wechatpay-Serial': String(replacedSerial) } });
+    expect(asked.headers['wechatpay-serial']).toBe(replacedSerial);
+    aheadMs = 61_000;
+    const later = await merchant.call('GET', '/v3/certificates', undefined);
+    expect((json(later).data as Listed[]).map((entry) => entry.serial_no)).toEqual([serial]);
+    const late = await merchant.query('NONE', { headers: { 'Wechatpay-Serial': String(replacedSerial) } });
+    expect([late.status, json(late).code]).toEqual([400, 'PARAM_ERROR']);
+  });
+
+  it('change where the gateway announces it, and nowhere else', async () => {
+    const answer = await merchant.control('POST', '/certificates', { channel: 'ali_pay' });
+    expect([answer.status, answer.json.error]).toEqual([
+      400,
+      'channel: this gateway announces no change of certificates',
+    ]);
+  });
+});
+
+describe('a service provider', () => {
+  const SUB = '1900000209';
+  const partner = { mchid: '1900000200' };
+  const ask = (no: string, sub: string | null) =>
+    merchant.call(
+      'GET',
+      `/v3/refund/domestic/refunds/${no}${sub === null ? '' : `?sub_mchid=${sub}`}`,
+      undefined,
+      partner,
+    );
+
+  it('names its sub-merchant in every request', async () => {
+    expect((await merchant.create(createBody('R1', { sub_mchid: SUB }), partner)).status).toBe(200);
+    expect((await ask('R1', SUB)).status).toBe(200);
+    for (const sub of [null, '1900000210'])
+      expect(json(await ask('R1', sub))).toMatchObject({ code: 'PARAM_ERROR', detail: { field: 'sub_mchid' } });
+    for (const more of [{}, { sub_mchid: '1900000210' }])
+      expect(json(await merchant.create(createBody('R2', more), partner)).detail).toMatchObject({
+        field: '/sub_mchid',
+      });
+  });
+
+  it('has refunds of its own, and the direct merchant has none of them', async () => {
+    await merchant.create(createBody('R1', { sub_mchid: SUB }), partner);
+    expect((await merchant.query('R1')).status).toBe(404);
+    await merchant.create(createBody('R2'));
+    expect((await ask('R2', SUB)).status).toBe(404);
+    expect(json(await merchant.create(createBody('R1'))).code).toBe('INVALID_REQUEST');
   });
 });

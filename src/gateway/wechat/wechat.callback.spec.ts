@@ -10,7 +10,8 @@ import { describe, expect, it } from 'vitest';
 
 import vectors from '../../../test/vectors/wechat-v3.json' with { type: 'json' };
 import { CallbackRejected, type RawCallback } from '../gateway.port.js';
-import { openAead, wechatCallback } from './wechat.callback.js';
+import { wechatCallback } from './wechat.callback.js';
+import { openAead } from './wechat.encryption.js';
 import type { WechatConfig } from './wechat.config.js';
 
 const { G0, G1 } = vectors.aead;

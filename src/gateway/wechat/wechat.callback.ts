@@ -1,15 +1,14 @@
-import { createDecipheriv, verify, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 
 import { CallbackRejected, type CallbackHandler, type CallbackMessage, type RawCallback } from '../gateway.port.js';
 import { isRecord, parseObject } from '../json-object.js';
 import { merchantIdOf } from '../wechat-pay.js';
+import { refreshPlatformKeys } from './wechat.client.js';
 import { wechatKeys, type WechatConfig, type WechatKeys } from './wechat.config.js';
+import { GCM_NONCE_BYTES, openAead } from './wechat.encryption.js';
+import { platformKeysOf } from './wechat.platform-keys.js';
+import { MAX_CLOCK_OFFSET_S, signatureFault, type SignatureFault } from './wechat.signature.js';
 import { CALLBACK, observe, readRefund } from './wechat.status.js';
-
-/** gateways.md §1.4. */
-const MAX_CLOCK_OFFSET_S = 300;
-const GCM_NONCE_BYTES = 12;
-const GCM_TAG_BYTES = 16;
 
 /** What an event may say of the refund inside it. Another pairing contradicts itself. */
 const EVENT_STATUSES: Readonly<Record<string, readonly string[]>> = {
@@ -26,11 +25,10 @@ export const wechatCallback = {
 
 /**
  * Refund result notification (退款结果通知), gateways.md §1.8: signature over the exact bytes, then AES-256-GCM, then the content.
- * WeChat Pay's signature probes (`WECHATPAY/SIGNTEST/…`) need no rule of their own: their signature is wrong.
  */
 function receive(raw: RawCallback, config: WechatConfig): CallbackMessage {
   const keys = keysOf(config);
-  verifySignature(raw, keys);
+  verifySignature(raw, config);
   const event = parseObject(raw.body.toString('utf8')) ?? refuse('the body is not a JSON object');
   const eventKey = event.id;
   if (typeof eventKey !== 'string' || eventKey.length < 1 || eventKey.length > 128)
@@ -74,22 +72,32 @@ function keysOf(config: WechatConfig): WechatKeys {
   }
 }
 
-function verifySignature(raw: RawCallback, keys: WechatKeys): void {
-  const timestamp = raw.headers['wechatpay-timestamp'] ?? '';
-  const nonce = raw.headers['wechatpay-nonce'] ?? '';
+const SIGNATURE_FAULTS: Readonly<Record<SignatureFault, string>> = {
+  incomplete: 'signature headers are missing',
+  timestampForm: 'the timestamp is not a number',
+  timestampOffset: `the timestamp is more than ${MAX_CLOCK_OFFSET_S} s away`,
+  nonceForm: 'the nonce is malformed',
+  unknownKey: 'it is signed with a key that is not configured',
+  expiredKey: 'it is signed with a certificate that has expired',
+  wrong: 'the signature is wrong',
+};
+
+/**
+ * A key that we do not know may be WeChat Pay's next certificate: the list is asked for, in the background and not for every such callback,
+ * and the callback is refused. The genuine one comes again in a quarter of a minute.
+ */
+function verifySignature(raw: RawCallback, config: WechatConfig): void {
   const serial = raw.headers['wechatpay-serial'] ?? '';
-  const signature = raw.headers['wechatpay-signature'] ?? '';
-  if (!timestamp || !nonce || !serial || !signature) refuse('signature headers are missing');
-  if (!/^\d{1,12}$/.test(timestamp)) refuse('the timestamp is not a number');
-  if (Math.abs(Math.floor(raw.receivedAt.getTime() / 1000) - Number(timestamp)) > MAX_CLOCK_OFFSET_S) {
-    refuse(`the timestamp is more than ${MAX_CLOCK_OFFSET_S} s away`);
-  }
-  // A line break in the nonce could shift bytes between nonce and body under the same signature.
-  if (!/^[\x21-\x7e]{1,128}$/.test(nonce)) refuse('the nonce is malformed');
-  const key = keys.platform.get(serial) ?? refuse('it is signed with a key that is not configured');
-  // Over the bytes as received: decoding them first would let other bytes pass as the same text.
-  const signed = Buffer.concat([Buffer.from(`${timestamp}\n${nonce}\n`), raw.body, Buffer.from('\n')]);
-  if (!verify('RSA-SHA256', signed, key, Buffer.from(signature, 'base64'))) refuse('the signature is wrong');
+  const message = {
+    timestamp: raw.headers['wechatpay-timestamp'] ?? '',
+    nonce: raw.headers['wechatpay-nonce'] ?? '',
+    serial,
+    signature: raw.headers['wechatpay-signature'] ?? '',
+    body: raw.body,
+  };
+  const fault = signatureFault(message, platformKeysOf(config), raw.receivedAt);
+  if (fault === 'unknownKey' || fault === 'expiredKey') void refreshPlatformKeys(config, serial);
+  if (fault !== undefined) refuse(SIGNATURE_FAULTS[fault]);
 }
 
 function decrypt(resource: unknown, key: KeyObject): Record<string, unknown> {
@@ -106,18 +114,4 @@ function decrypt(resource: unknown, key: KeyObject): Record<string, unknown> {
     return refuse('the resource cannot be decrypted (tampered with, or a wrong apiV3Key)');
   }
   return parseObject(text) ?? refuse('the decrypted resource is not a JSON object');
-}
-
-/**
- * AEAD_AES_256_GCM as WeChat Pay packs it: base64(ciphertext ‖ 16-byte tag), gateways.md §1.8.
- *
- * @throws when ciphertext, tag, nonce or associated data are not what was sealed.
- */
-export function openAead(key: KeyObject, nonce: string, associatedData: string, ciphertext: string): string {
-  const sealed = Buffer.from(ciphertext, 'base64');
-  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: GCM_TAG_BYTES });
-  decipher.setAAD(Buffer.from(associatedData));
-  decipher.setAuthTag(sealed.subarray(-GCM_TAG_BYTES));
-  // final() checks the tag.
-  return Buffer.concat([decipher.update(sealed.subarray(0, -GCM_TAG_BYTES)), decipher.final()]).toString('utf8');
 }

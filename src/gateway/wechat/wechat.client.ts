@@ -9,6 +9,8 @@ import { startDeadline, transportFault } from '../transport.js';
 import { WECHAT_DEFAULT_BASE_URL } from '../wechat-pay.js';
 import { wechatKeys, type WechatConfig } from './wechat.config.js';
 import type { WechatAnswer } from './wechat.errors.js';
+import { platformKeysOf, readCertificates, type PlatformKeys } from './wechat.platform-keys.js';
+import { MAX_CLOCK_OFFSET_S, signatureFault, type SignatureFault, type SignedByPlatform } from './wechat.signature.js';
 
 /** A refund object has about 2 KiB; this leaves room for many promotions. */
 const MAX_ANSWER_BYTES = 256 * 1024;
@@ -17,6 +19,11 @@ const MAX_REQUEST_BYTES = 16 * 1024;
 const MAX_SOCKETS = 20;
 const MAX_IDLE_SOCKETS = 8;
 const IDLE_SOCKET_MS = 30_000;
+
+/** An RSA signature of 4096 bits has 684 characters of base64. */
+const MAX_SIGNATURE_CHARS = 1024;
+const CERTIFICATES_PATH = '/v3/certificates';
+const REFRESH_TIMEOUT_MS = 10_000;
 
 const METHODS = { query: 'GET', create: 'POST', redrive: 'POST' } as const satisfies Record<GatewayCallKind, string>;
 
@@ -35,6 +42,8 @@ export interface WechatRequest {
 export interface WechatClient {
   /** Sends one request, once. Throws GatewayError when no answer came; never judges an answer. */
   send(request: WechatRequest): Promise<WechatAnswer>;
+  /** As PlatformKeys.refresh. */
+  refreshKeys(serial: string): Promise<void>;
 }
 
 type Http = ReturnType<typeof Decorator.jsonBased>;
@@ -52,31 +61,88 @@ export function wechatClient(config: WechatConfig): WechatClient {
   return client;
 }
 
+/**
+ * Asks for the platform certificates of the moment, because something was signed under `serial`; at most once in a while.
+ *
+ * @returns when that is over. Never rejects.
+ */
+export async function refreshPlatformKeys(config: WechatConfig, serial: string): Promise<void> {
+  try {
+    await wechatClient(config).refreshKeys(serial);
+  } catch {
+    // Settings that hold no usable key: the account's calls say so.
+  }
+}
+
 /** @param transport replaces the network; specs give one. */
 export function createWechatClient(config: WechatConfig, transport?: WechatTransport): WechatClient {
   const instance = connect(config, transport);
+  const keys = platformKeysOf(config);
+
+  /** The library's own verifier knows neither the end of a certificate nor the next one, and passes a timestamp that is no number. */
+  const exchange = (method: string, url: string, more: object, signal: AbortSignal): Promise<Response> =>
+    instance.request<unknown>({ method, url, ...more, signal, transformResponse: (data: unknown) => data });
+
+  /** The list is signed like every answer, perhaps under a certificate that is only in it. */
+  async function download(known: PlatformKeys): Promise<string> {
+    const deadline = startDeadline({ signal: new AbortController().signal, timeoutMs: REFRESH_TIMEOUT_MS });
+    try {
+      const response = await exchange('GET', CERTIFICATES_PATH, {}, deadline.signal);
+      if (response.status !== 200) throw new Error(`the list of certificates was answered with ${response.status}`);
+      const message = signedMessage(response);
+      const body = message.body.toString('utf8');
+      const fault = signatureFault(message, known.withCertificates(readCertificates(body, config)), new Date());
+      if (fault !== undefined) throw new Error(`the list of certificates is not believed: ${SIGNATURE_FAULTS[fault]}`);
+      return body;
+    } catch (error) {
+      // Causes hold requests, and requests hold keys.
+      throw memberOf(error, 'config') === undefined && error instanceof Error
+        ? error
+        : new Error('the list of certificates could not be fetched');
+    } finally {
+      deadline.stop();
+    }
+  }
+
   return {
     async send(request) {
       const deadline = startDeadline(request);
       try {
-        const response = await instance.request<unknown>({
-          method: METHODS[request.operation],
-          url: request.path,
-          ...payload(request.body),
-          ...(request.encryptedFor === undefined ? {} : { headers: { 'Wechatpay-Serial': request.encryptedFor } }),
-          signal: deadline.signal,
-        });
-        const timestamp = headerOf(response.headers, 'wechatpay-timestamp');
-        return readAnswer(response, isSeconds(timestamp) ? undefined : 'its timestamp is not a number');
+        const { body, encryptedFor } = request;
+        const headers = encryptedFor === undefined ? {} : { headers: { 'Wechatpay-Serial': encryptedFor } };
+        const method = METHODS[request.operation];
+        const response = await exchange(method, request.path, { ...payload(body), ...headers }, deadline.signal);
+        const message = signedMessage(response);
+        let fault = signatureFault(message, keys, new Date());
+        if (fault === 'unknownKey' || fault === 'expiredKey') {
+          await beforeAbort(keys.refresh(message.serial, download), deadline.signal);
+          fault = signatureFault(message, keys, new Date());
+        }
+        return readAnswer(response, message.body, fault && reasonOf(fault, keys));
       } catch (error) {
-        const unverified = readUnverified(error);
-        if (unverified) return unverified;
         throw readFault(request.operation, error, deadline.signal);
       } finally {
         deadline.stop();
       }
     },
+
+    refreshKeys: (serial) => keys.refresh(serial, download),
   };
+}
+
+function reasonOf(fault: SignatureFault, keys: PlatformKeys): string {
+  const reason = SIGNATURE_FAULTS[fault];
+  return fault === 'unknownKey' && keys.refreshFault !== undefined ? `${reason} (${keys.refreshFault})` : reason;
+}
+
+/** The call's own time limit goes on while the certificates are fetched. */
+async function beforeAbort(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  let giveUp: () => void = () => undefined;
+  const aborted = new Promise<void>((resolve) => (giveUp = resolve));
+  signal.addEventListener('abort', giveUp, { once: true });
+  await Promise.race([work, aborted]);
+  signal.removeEventListener('abort', giveUp);
 }
 
 function connect(config: WechatConfig, transport: WechatTransport | undefined): Http {
@@ -86,7 +152,8 @@ function connect(config: WechatConfig, transport: WechatTransport | undefined): 
     mchid: config.mchId,
     serial: config.serialNo,
     privateKey: keys.merchant,
-    certs: Object.fromEntries(keys.platform),
+    // It wants some; what answers are verified with is our own (exchange).
+    certs: Object.fromEntries([...keys.platform].map(([serial, { key }]) => [serial, key])),
     baseURL: config.baseUrl ?? WECHAT_DEFAULT_BASE_URL,
     headers: {
       Accept: 'application/json',
@@ -95,10 +162,10 @@ function connect(config: WechatConfig, transport: WechatTransport | undefined): 
       // Asks for an answer that is signed with the public key instead of a platform certificate.
       ...(config.publicKeyId === undefined ? {} : { 'Wechatpay-Serial': config.publicKeyId }),
     },
-    // The library verifies only what this calls valid: with `true`, refusals are verified like every other answer.
+    // Refusals are answers too, and verified like every other.
     validateStatus: () => true,
-    // The text as received, because the signature is over it; the default would parse it.
-    responseType: 'text',
+    // The bytes as received, because the signature is over them.
+    responseType: 'arraybuffer' as const,
     maxRedirects: 0,
     maxContentLength: MAX_ANSWER_BYTES,
     maxBodyLength: MAX_REQUEST_BYTES,
@@ -131,10 +198,26 @@ interface Response {
   data: unknown;
 }
 
-function readAnswer(response: Response, unverifiedBecause: string | undefined): WechatAnswer {
+function signedMessage({ headers, data }: Response): SignedByPlatform {
+  return {
+    timestamp: headerOf(headers, 'wechatpay-timestamp') ?? '',
+    nonce: headerOf(headers, 'wechatpay-nonce') ?? '',
+    serial: headerOf(headers, 'wechatpay-serial') ?? '',
+    signature: headerOf(headers, 'wechatpay-signature', MAX_SIGNATURE_CHARS) ?? '',
+    body: bytesOf(data),
+  };
+}
+
+/** A text when a spec's network answers; bytes from the wire. */
+function bytesOf(data: unknown): Buffer {
+  if (Buffer.isBuffer(data)) return data;
+  return Buffer.from(typeof data === 'string' ? data : '');
+}
+
+function readAnswer(response: Response, body: Buffer, unverifiedBecause: string | undefined): WechatAnswer {
   return {
     httpStatus: response.status,
-    body: typeof response.data === 'string' ? response.data : '',
+    body: body.toString('utf8'),
     verified: unverifiedBecause === undefined,
     unverifiedBecause: unverifiedBecause ?? null,
     requestId: headerOf(response.headers, 'request-id') ?? null,
@@ -142,28 +225,16 @@ function readAnswer(response: Response, unverifiedBecause: string | undefined): 
   };
 }
 
-/** Why the library's verifier refused an answer; the operator reads it, for a wrong clock looks like a forgery. */
-const VERIFIER_FAULTS: Readonly<Record<string, string>> = {
-  EV3_RES_HEADERS_INCOMPLETE: 'its signature headers are not complete',
-  EV3_RES_HEADERS_INCOMPLATE: 'its signature headers are not complete', // as the library spells it
-  EV3_RES_HEADER_TIMESTAMP_OFFSET: 'its timestamp is more than 300 s away from our clock',
-  EV3_RES_HEADER_PLATFORM_SERIAL: 'it is signed with a key that is not configured',
-  EV3_RES_HEADER_SIGNATURE_DIGEST: 'its signature is wrong',
+/** Why an answer is not believed; the operator reads it, for a wrong clock looks like a forgery. */
+const SIGNATURE_FAULTS: Readonly<Record<SignatureFault, string>> = {
+  incomplete: 'its signature headers are not complete',
+  timestampForm: 'its timestamp is not a number',
+  timestampOffset: `its timestamp is more than ${MAX_CLOCK_OFFSET_S} s away from our clock`,
+  nonceForm: 'its nonce is malformed',
+  unknownKey: 'it is signed with a key that is not configured',
+  expiredKey: 'it is signed with a certificate that has expired',
+  wrong: 'its signature is wrong',
 };
-
-/** The library throws when an answer cannot be verified. The answer is in the error, and for refusals it is still of use. */
-function readUnverified(error: unknown): WechatAnswer | undefined {
-  const code = memberOf(error, 'code');
-  const response = memberOf(error, 'response');
-  if (typeof code !== 'string' || !code.startsWith('EV3_') || typeof response !== 'object' || response === null)
-    return undefined;
-  const status = memberOf(response, 'status');
-  if (typeof status !== 'number') return undefined;
-  return readAnswer(
-    { status, headers: memberOf(response, 'headers'), data: memberOf(response, 'data') },
-    VERIFIER_FAULTS[code] ?? 'its signature could not be verified',
-  );
-}
 
 /**
  * What a transport error means. The error itself is dropped: its `config` holds keys, headers and the agent. Only its code and
@@ -186,14 +257,9 @@ function readFault(operation: GatewayCallKind, error: unknown, signal: AbortSign
   return unanswered(operation, fault.code, fault.message, cause);
 }
 
-function isSeconds(timestamp: string | undefined): boolean {
-  // The library's own test lets "abc" pass, because NaN > 300 is false.
-  return timestamp !== undefined && /^\d{1,12}$/.test(timestamp);
-}
-
-function headerOf(headers: unknown, name: string): string | undefined {
+function headerOf(headers: unknown, name: string, maxChars = 128): string | undefined {
   const value = memberOf(headers, name);
-  return typeof value === 'string' ? value.slice(0, 128) : undefined;
+  return typeof value === 'string' ? value.slice(0, maxChars) : undefined;
 }
 
 function memberOf(thing: unknown, name: string): unknown {

@@ -22,17 +22,23 @@ export interface WechatConfig {
   baseUrl?: string;
 }
 
+export interface PlatformKey {
+  key: KeyObject;
+  /** Of certificates; public keys have no end. */
+  expiresAtMs: number;
+}
+
 /** The account's keys, parsed. Key objects print as `[object]`, so that a stray log line shows nothing. */
 export interface WechatKeys {
   /** Signs what we send. */
   merchant: KeyObject;
-  /** Verify what WeChat Pay sends, by the value of `Wechatpay-Serial`. */
-  platform: ReadonlyMap<string, KeyObject>;
+  /** Verify what WeChat Pay sends, by the value of `Wechatpay-Serial`: those of the settings. */
+  platform: ReadonlyMap<string, PlatformKey>;
   /** Decrypts callbacks. */
   apiV3: KeyObject;
 }
 
-const SERIAL = /^[0-9A-F]{8,40}$/;
+export const CERTIFICATE_SERIAL = /^[0-9A-F]{8,40}$/;
 const PUBLIC_KEY_ID = /^PUB_KEY_ID_[0-9A-Za-z]{1,64}$/;
 const SERIAL_FORM = 'upper-case hex digits, as `openssl x509 -noout -serial` prints them';
 
@@ -56,7 +62,7 @@ export const wechatConfig: ConfigSchema<WechatConfig> = {
     example: '5157F09EFDC096DE15EBE81A47057A7232F1B8E1',
     required: true,
     secret: false,
-    check: (value) => (SERIAL.test(value) ? undefined : `must be 8 to 40 ${SERIAL_FORM}`),
+    check: (value) => (CERTIFICATE_SERIAL.test(value) ? undefined : `must be 8 to 40 ${SERIAL_FORM}`),
   },
   privateKey: {
     description: 'Private key of the merchant API certificate, PKCS#8 PEM (apiclient_key.pem)',
@@ -77,7 +83,8 @@ export const wechatConfig: ConfigSchema<WechatConfig> = {
   },
   platformCertificates: {
     description:
-      'Platform certificates (平台证书), or public keys: serial number → PEM. Needed unless publicKeyId and publicKey are given',
+      'Platform certificates (平台证书), or public keys: serial number → PEM. Needed unless publicKeyId and publicKey are given; ' +
+      'those that WeChat Pay issues later are fetched by themselves',
     example: '{"7132D72A03E93CDDF8C03BBD1F37EEDF6CCA29A2": "-----BEGIN CERTIFICATE-----\\n…"}',
     required: false,
     secret: false,
@@ -148,18 +155,18 @@ const parsedKeys = new WeakMap<WechatConfig, WechatKeys>();
 export function wechatKeys(config: WechatConfig): WechatKeys {
   const known = parsedKeys.get(config);
   if (known) return known;
-  const platform = new Map<string, KeyObject>();
+  const platform = new Map<string, PlatformKey>();
   for (const [serial, pem] of Object.entries(config.platformCertificates ?? {})) {
     platform.set(
       serial,
-      readKey('platformCertificates', () => createPublicKey(pem)),
+      readKey('platformCertificates', () => readPlatformKey(pem)),
     );
   }
   const { publicKeyId, publicKey } = config;
   if (publicKeyId !== undefined && publicKey !== undefined)
     platform.set(
       publicKeyId,
-      readKey('publicKey', () => createPublicKey(publicKey)),
+      readKey('publicKey', () => ({ key: createPublicKey(publicKey), expiresAtMs: Infinity })),
     );
   const keys: WechatKeys = {
     merchant: readKey('privateKey', () => createPrivateKey(config.privateKey)),
@@ -170,7 +177,13 @@ export function wechatKeys(config: WechatConfig): WechatKeys {
   return keys;
 }
 
-function readKey(setting: string, read: () => KeyObject): KeyObject {
+function readPlatformKey(pem: string): PlatformKey {
+  if (!pem.includes('BEGIN CERTIFICATE')) return { key: createPublicKey(pem), expiresAtMs: Infinity };
+  const certificate = new X509Certificate(pem);
+  return { key: certificate.publicKey, expiresAtMs: Date.parse(certificate.validTo) };
+}
+
+function readKey<Key>(setting: string, read: () => Key): Key {
   try {
     return read();
   } catch {
@@ -223,7 +236,7 @@ function platformFault(settings: Readonly<Record<string, unknown>>): string | un
   for (const [serial, pem] of entries) {
     if (serial === settings.serialNo)
       return 'holds the merchant certificate (serialNo): the platform certificate of WeChat Pay is wanted';
-    if (!SERIAL.test(serial) && !PUBLIC_KEY_ID.test(serial))
+    if (!CERTIFICATE_SERIAL.test(serial) && !PUBLIC_KEY_ID.test(serial))
       return `entry ${serial.slice(0, 80)}: the name must be ${SERIAL_FORM}, or PUB_KEY_ID_…`;
     if (!pem.includes('BEGIN CERTIFICATE')) continue;
     const actual = new X509Certificate(pem).serialNumber;

@@ -1,19 +1,20 @@
-import { constants, publicEncrypt, type KeyObject } from 'node:crypto';
+import { constants, createDecipheriv, publicEncrypt, type KeyObject } from 'node:crypto';
 
-import { GatewayError } from '../gateway.error.js';
-import { wechatKeys, type WechatConfig } from './wechat.config.js';
+export const GCM_NONCE_BYTES = 12;
+const GCM_TAG_BYTES = 16;
 
 /**
- * The platform key for which sensitive fields are encrypted: the public key where there is one, because it replaces the certificates.
+ * AEAD_AES_256_GCM as WeChat Pay packs it: base64(ciphertext ‖ 16-byte tag), gateways.md §1.8.
  *
- * @throws GatewayError `badConfig` when the account has no platform key at all.
+ * @throws when ciphertext, tag, nonce or associated data are not what was sealed.
  */
-export function encryptionKey(config: WechatConfig): { serial: string; key: KeyObject } {
-  const { platform } = wechatKeys(config);
-  const serial = config.publicKeyId ?? [...platform.keys()].at(-1) ?? '';
-  const key = platform.get(serial);
-  if (!key) throw new GatewayError('badConfig', 'There is no platform key to encrypt for.', { code: 'bad_key' });
-  return { serial, key };
+export function openAead(key: KeyObject, nonce: string, associatedData: string, ciphertext: string): string {
+  const sealed = Buffer.from(ciphertext, 'base64');
+  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: GCM_TAG_BYTES });
+  decipher.setAAD(Buffer.from(associatedData));
+  decipher.setAuthTag(sealed.subarray(-GCM_TAG_BYTES));
+  // final() checks the tag.
+  return Buffer.concat([decipher.update(sealed.subarray(0, -GCM_TAG_BYTES)), decipher.final()]).toString('utf8');
 }
 
 /** RSAES-OAEP with SHA-1 and MGF1, base64: how WeChat Pay wants sensitive fields. */

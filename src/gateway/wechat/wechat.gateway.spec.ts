@@ -60,6 +60,7 @@ function gatewayAnswering(reply: WechatAnswer) {
       asked.push(request);
       return Promise.resolve(reply);
     },
+    refreshKeys: () => Promise.resolve(),
   }));
   return { gateway, asked };
 }

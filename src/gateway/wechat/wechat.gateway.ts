@@ -7,8 +7,9 @@ import { checkPayload, checkRefundNo, createOf, merchantIdOf, WECHAT_NO, wechatP
 import { wechatCallback } from './wechat.callback.js';
 import { wechatClient, type WechatClient } from './wechat.client.js';
 import { wechatConfig, type WechatConfig } from './wechat.config.js';
-import { encryptField, encryptionKey } from './wechat.encryption.js';
+import { encryptField } from './wechat.encryption.js';
 import { readRefusal, type WechatAnswer } from './wechat.errors.js';
+import { platformKeysOf } from './wechat.platform-keys.js';
 import { ANSWER, observe, readRefund } from './wechat.status.js';
 
 const REFUNDS_PATH = '/v3/refund/domestic/refunds';
@@ -128,7 +129,9 @@ function redriveRequest(
   const holder = target.holderName.trim();
   // RSAES-OAEP with a key of 2048 bits holds 214 bytes.
   if (holder === '' || Buffer.byteLength(holder) > 200) throw notRedriven('the holder’s name must have 1 to 200 bytes');
-  const { serial, key } = encryptionKey(config);
+  const platform = platformKeysOf(config).forEncryption(new Date());
+  if (!platform) throw new GatewayError('badConfig', 'There is no platform key to encrypt for.', { code: 'bad_key' });
+  const { serial, key } = platform;
   return {
     path,
     body: JSON.stringify({
