@@ -209,6 +209,21 @@ module.exports = {
       to: { path: packages.map((name) => `^node_modules/${name}(/|$)`) },
     })),
     {
+      name: 'opentelemetry-on-demand',
+      comment:
+        'Who exports no traces loads nothing of OpenTelemetry: its packages are imported by the files that tracing.service.ts imports ' +
+        'when it is told to, and by nothing else.',
+      severity: 'error',
+      from: {
+        path: '^(src|sandbox|demo|migrations)/',
+        pathNot: [spec, '^src/observability/tracing/(span-recorder|traceparent)[.]ts$'],
+      },
+      to: {
+        path: ['^node_modules/@opentelemetry/', '^src/observability/tracing/(span-recorder|traceparent)[.]ts$'],
+        dependencyTypesNot: ['type-only', 'dynamic-import'],
+      },
+    },
+    {
       name: 'sandbox-stands-alone',
       comment:
         'The simulators are the other side of the wire: code shared with the service would hide its faults from the tests, ' +

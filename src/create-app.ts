@@ -9,6 +9,8 @@ import type { AppConfig } from './config/app-config.js';
 import { Db } from './database/db.js';
 import { MerchantAppService } from './merchant/merchant-app.service.js';
 import { openApiDocument, serveDocs } from './observability/docs.js';
+import { HttpMetrics } from './observability/metrics/http-metrics.js';
+import { Tracing } from './observability/tracing/tracing.service.js';
 import { HttpErrorFilter } from './shared/http/http-error.filter.js';
 import { BODY_LIMIT_BYTES, prepareHttp } from './shared/http/http-surface.js';
 
@@ -53,6 +55,8 @@ export async function createApp(
     bodyParser: false,
     abortOnError: false,
   });
+  app.get(HttpMetrics).attach(fastify);
+  await app.get(Tracing).start(fastify);
   await app.register(helmet, { contentSecurityPolicy: false });
   // Nothing but the internal API reads cookies, and it reads them itself.
   await app.register(cookie, { hook: false });

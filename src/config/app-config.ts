@@ -73,6 +73,10 @@ export interface AppConfig {
   sandboxPort: number | undefined;
   /** Pause between two looks of the sealer for rows without a place in the ledger. */
   ledgerSealIntervalMs: number;
+  /** Bearer of `GET /metrics`; absent: for the machine itself alone. */
+  metricsToken: string | undefined;
+  /** Absent: no traces. */
+  otel: { /** With path; may hold credentials. */ tracesUrl: string; serviceName: string } | undefined;
   logLevel: LogLevel;
 }
 

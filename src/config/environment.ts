@@ -93,6 +93,8 @@ export function loadEnvironment(env: Environment): { config: AppConfig; generate
     notifyPauseAfterMs: duration(env, 'NOTIFY_PAUSE_AFTER', '5d') ?? 5 * DAY_MS,
     sandboxPort: sandboxPort(env, embedded && !production),
     ledgerSealIntervalMs: integer(env, 'LEDGER_SEAL_INTERVAL_MS', { fallback: 2_000, min: 50, max: 3_600_000 }),
+    metricsToken: minLength(env, 'METRICS_TOKEN', 16, '$(openssl rand -hex 24)'),
+    otel: otel(env),
     logLevel: oneOf(env, 'LOG_LEVEL', LOG_LEVELS, 'info'),
   };
   return { config, generated };
@@ -210,6 +212,16 @@ function url(env: Environment, name: string, protocols: readonly string[], examp
     );
   }
   return value;
+}
+
+/** Named and read as OpenTelemetry says; its other variables (headers, sampler) are read by its library. */
+function otel(env: Environment): AppConfig['otel'] {
+  const http = ['http:', 'https:'];
+  const base = url(env, 'OTEL_EXPORTER_OTLP_ENDPOINT', http, 'http://127.0.0.1:4318');
+  const traces = url(env, 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', http, 'http://127.0.0.1:4318/v1/traces');
+  const tracesUrl = traces ?? (base === undefined ? undefined : `${base.replace(/\/+$/, '')}/v1/traces`);
+  if (tracesUrl === undefined || text(env, 'OTEL_SDK_DISABLED') === 'true') return undefined;
+  return { tracesUrl, serviceName: text(env, 'OTEL_SERVICE_NAME') ?? 'refund-sync' };
 }
 
 function redisPrefix(env: Environment): string {

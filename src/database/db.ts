@@ -112,6 +112,13 @@ export class Db {
     }
   }
 
+  /** How many migrations that this process knows are not applied. Those of a newer release count for nothing: it is being rolled out. */
+  async missingMigrations(): Promise<number> {
+    const rows = await this.read((manager) => manager.query<{ name: string }[]>('SELECT name FROM migrations'));
+    const applied = new Set(rows.map(({ name }) => name));
+    return this.dataSource.migrations.filter(({ name }) => !applied.has(name ?? '')).length;
+  }
+
   /** Takes back every migration; for tests. */
   async revertMigrations(): Promise<void> {
     const count = this.dataSource.migrations.length;

@@ -12,6 +12,7 @@ import { InterfaceSetting } from '../merchant/interface-setting.entity.js';
 import { MerchantApp } from '../merchant/merchant-app.entity.js';
 import { NotificationAttempt } from '../notification/notification-attempt.entity.js';
 import { NotificationEndpoint } from '../notification/notification-endpoint.entity.js';
+import { HealthProbe } from '../observability/health-probe.entity.js';
 import { Notification } from '../refund/notification.entity.js';
 import { Payment } from '../refund/payment.entity.js';
 import { Refund } from '../refund/refund.entity.js';
@@ -28,6 +29,7 @@ export const ENTITIES = [
   CallbackRefusal,
   CaseProposal,
   GatewayAccount,
+  HealthProbe,
   InterfaceSetting,
   LedgerHead,
   LoginFailure,

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { errorText } from '../shared/errors.js';
 import { GatewayError, type GatewayErrorKind } from './gateway.error.js';
+import { gatewayCalls } from './gateway.telemetry.js';
 import type { RedriveTarget, RefundOrder } from './gateway.port.js';
 import type { Observation } from './observation.js';
 import { redactObservation, redactRaw } from './observation-redaction.js';
@@ -75,7 +76,11 @@ export class GatewayCaller {
     const turn = given ?? (await this.pacing.turn(account));
     try {
       await turn.begin();
-      const observation = await this.guarded(account, operation, call);
+      const { gateway } = account;
+      const observation = await gatewayCalls.run(
+        { channel: gateway.channel, gateway: gateway.code, accountId: account.account.id, operation },
+        () => this.guarded(account, operation, call),
+      );
       turn.over({ kind: 'answered' });
       return observation;
     } catch (error) {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { EntityMetadata } from 'typeorm';
+import { rawTime } from '../database/raw-values.js';
 import { JsonFault, parseJson, stringifyJson, type JsonValue } from '../shared/lossless-json.js';
 
 /**
@@ -110,10 +111,10 @@ function text(name: string, value: unknown): string {
   return value;
 }
 
-/** UTC with milliseconds. MySQL hands over a Date, SQLite the text as TypeORM wrote it: `2026-01-31 08:00:00.123`. */
+/** UTC with milliseconds. */
 function timeText(name: string, value: unknown): string {
-  const time = value instanceof Date ? value : new Date(`${text(name, value).replace(' ', 'T')}Z`);
-  if (Number.isNaN(time.getTime())) throw new Error(`column ${name} holds no time`);
+  const time = rawTime(value);
+  if (time === null) throw new Error(`column ${name} holds no time`);
   return time.toISOString();
 }
 

@@ -1,56 +1,46 @@
-import { Controller, Get, Inject, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, Res } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiServiceUnavailableResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
-import { Db } from '../database/db.js';
-import { errorText } from '../shared/errors.js';
-import { SYNC_QUEUE, type SyncQueue } from '../sync/sync-queue.port.js';
+import { ReadinessService, type Readiness } from './readiness.service.js';
 
-const PROBE_TIMEOUT_MS = 2_000;
+class LivenessModel {
+  @ApiProperty({ enum: ['live'], example: 'live' })
+  status: 'live';
+}
 
-interface Readiness {
+class ReadinessModel implements Readiness {
+  @ApiProperty({ enum: ['ready', 'notReady'], example: 'ready' })
   status: 'ready' | 'notReady';
-  /** `ok`, or what is wrong. */
+
+  @ApiProperty({
+    description:
+      'For each part `ok`, or what is wrong with it: database (a write and a read), migrations, queue, sweep (where the process sweeps)',
+    type: 'object',
+    additionalProperties: { type: 'string' },
+    example: { database: 'ok', migrations: 'ok', queue: 'ok', sweep: 'ok' },
+  })
   checks: Record<string, string>;
 }
 
 @ApiTags('Machines')
 @Controller('health')
 export class HealthController {
-  constructor(
-    private readonly db: Db,
-    @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
-  ) {}
+  constructor(private readonly readinessService: ReadinessService) {}
 
   @Get('live')
-  @ApiOperation({ summary: 'The process answers' })
-  live(): { status: 'live' } {
+  @ApiOperation({ summary: 'The process answers; when it does not, start it anew' })
+  @ApiOkResponse({ type: LivenessModel })
+  live(): LivenessModel {
     return { status: 'live' };
   }
 
   @Get('ready')
-  @ApiOperation({ summary: 'The process can work: database and queue answer within two seconds' })
-  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<Readiness> {
-    const [database, queue] = await Promise.all([
-      probe(() => this.db.read((manager) => manager.query('SELECT 1'))),
-      probe(() => this.queue.ping()),
-    ]);
-    const status = database === 'ok' && queue === 'ok' ? 'ready' : 'notReady';
-    void reply.status(status === 'ready' ? 200 : 503);
-    return { status, checks: { database, queue } };
-  }
-}
-
-async function probe(work: () => Promise<unknown>): Promise<string> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${PROBE_TIMEOUT_MS} ms`)), PROBE_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([work(), timeout]);
-    return 'ok';
-  } catch (error) {
-    return errorText(error).slice(0, 100);
-  } finally {
-    clearTimeout(timer);
+  @ApiOperation({ summary: 'The process can do what its role demands; answered within two seconds' })
+  @ApiOkResponse({ type: ReadinessModel })
+  @ApiServiceUnavailableResponse({ type: ReadinessModel, description: 'It cannot, and `checks` says why' })
+  async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<ReadinessModel> {
+    const readiness = await this.readinessService.readiness();
+    void reply.status(readiness.status === 'ready' ? 200 : 503);
+    return readiness;
   }
 }

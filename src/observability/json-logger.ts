@@ -1,19 +1,30 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type DestinationStream, type Logger as Pino } from 'pino';
 import type { LogLevel } from '../config/app-config.js';
-import { currentTraceId } from '../shared/trace.js';
+import { redactText } from '../gateway/redaction.js';
+import { currentTrace } from '../shared/trace.js';
 
 /** Names under which secrets travel. */
 const SECRET_NAMES: ReadonlySet<string> = new Set([
-  'signSecret',
-  'privateKey',
+  'adminToken',
+  'apiKey',
   'apiV3Key',
-  'config',
   'authorization',
+  'config',
+  'cookie',
+  'masterKey',
   'password',
-  'token',
+  'privateKey',
+  'secret',
+  'sealedConfig',
+  'sealedSignSecret',
   'sign',
+  'signSecret',
+  'token',
+  'webhookSecret',
 ]);
+/** What shows by itself that a text holds a key or a token; looked for first, because nearly no text does. */
+const SUSPICIOUS = /-----BEGIN |\b(?:Bearer|Basic|WECHATPAY2-SHA256-RSA2048)\s|\b(?:[sr]k_(?:test|live)|whsec)_/i;
 const MASK = '***';
 const MAX_DEPTH = 8;
 
@@ -23,17 +34,22 @@ const MAX_DEPTH = 8;
  */
 function withoutSecrets(value: object, depth = 0): object {
   if (depth > MAX_DEPTH || value instanceof Date || value instanceof Error) return value;
-  if (Array.isArray(value)) {
-    return value.map((entry: unknown) =>
-      typeof entry === 'object' && entry !== null ? withoutSecrets(entry, depth + 1) : entry,
-    );
-  }
+  if (Array.isArray(value)) return value.map((entry: unknown) => withoutSecret(entry, depth));
   const clean: Record<string, unknown> = {};
   for (const [name, entry] of Object.entries(value) as [string, unknown][]) {
     if (SECRET_NAMES.has(name)) clean[name] = MASK;
-    else clean[name] = typeof entry === 'object' && entry !== null ? withoutSecrets(entry, depth + 1) : entry;
+    else clean[name] = withoutSecret(entry, depth);
   }
   return clean;
+}
+
+function withoutSecret(entry: unknown, depth: number): unknown {
+  if (typeof entry === 'string') return cleanText(entry);
+  return typeof entry === 'object' && entry !== null ? withoutSecrets(entry, depth + 1) : entry;
+}
+
+function cleanText(text: string): string {
+  return SUSPICIOUS.test(text) ? redactText(text, []) : text;
 }
 
 /** What Nest says of its own start interests nobody who runs the service. */
@@ -68,8 +84,9 @@ export class JsonLogger implements LoggerService {
         timestamp: pino.stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }) },
         mixin: () => {
-          const traceId = currentTraceId();
-          return traceId === undefined ? {} : { traceId };
+          const { traceId, refundId, traceparent } = currentTrace() ?? {};
+          // pino leaves out what is undefined. The id of the exported trace is the second part of its traceparent.
+          return { traceId, refundId, otelTraceId: traceparent?.split('-')[1] };
         },
       },
       destination,
@@ -105,6 +122,7 @@ export class JsonLogger implements LoggerService {
     message: unknown,
     context: unknown[],
   ): void {
+    if (!this.pino.isLevelEnabled(level)) return;
     const module = typeof context.at(-1) === 'string' ? context.at(-1) : undefined;
     const more = context.slice(0, -1).filter((entry) => entry !== undefined);
     if (typeof message === 'object' && message !== null && !(message instanceof Error)) {
@@ -112,6 +130,9 @@ export class JsonLogger implements LoggerService {
       return;
     }
     const text = message instanceof Error ? `${message.name}: ${message.message}` : String(message);
-    this.pino[level]({ module, ...(more.length > 0 ? { more: more.map(String) } : {}) }, text);
+    this.pino[level](
+      { module, ...(more.length > 0 ? { more: more.map(String).map(cleanText) } : {}) },
+      cleanText(text),
+    );
   }
 }

@@ -1,5 +1,33 @@
 import { Module } from '@nestjs/common';
+import { GatewayModule } from '../gateway/gateway.module.js';
+import { LedgerModule } from '../ledger/ledger.module.js';
+import { RefundModule } from '../refund/refund.module.js';
+import { SyncModule } from '../sync/sync.module.js';
 import { HealthController } from './health.controller.js';
+import { EventMetrics } from './metrics/event-metrics.js';
+import { HttpMetrics } from './metrics/http-metrics.js';
+import { LedgerMetrics } from './metrics/ledger-metrics.js';
+import { MetricsController } from './metrics/metrics.controller.js';
+import { MetricsRegistry } from './metrics/metrics.registry.js';
+import { MetricsService } from './metrics/metrics.service.js';
+import { ProcessMetrics } from './metrics/process-metrics.js';
+import { RefundMetrics } from './metrics/refund-metrics.js';
+import { ReadinessService } from './readiness.service.js';
+import { Tracing } from './tracing/tracing.service.js';
 
-@Module({ controllers: [HealthController] })
+@Module({
+  imports: [GatewayModule, LedgerModule, RefundModule, SyncModule],
+  controllers: [HealthController, MetricsController],
+  providers: [
+    EventMetrics,
+    HttpMetrics,
+    LedgerMetrics,
+    MetricsRegistry,
+    MetricsService,
+    ProcessMetrics,
+    ReadinessService,
+    RefundMetrics,
+    Tracing,
+  ],
+})
 export class ObservabilityModule {}

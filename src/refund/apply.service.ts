@@ -22,6 +22,7 @@ import { Payment } from './payment.entity.js';
 import { Refund } from './refund.entity.js';
 import { movePayment, newMove, writePaymentMoves, type PaymentMove } from './payment-move.js';
 import { isEnd, visibleStatus, type PaymentStatus, type RefundStatus } from './refund-status.js';
+import { appliedAnswers } from './refund.telemetry.js';
 import { RepairRecord } from './repair-record.entity.js';
 import { SyncRecord, type SyncSource } from './sync-record.entity.js';
 
@@ -121,7 +122,9 @@ export class ApplyService {
 
   async apply(refundId: string, paymentId: string, input: DecideInput, context: ApplyContext): Promise<Applied> {
     const traced = { ...context, traceId: context.traceId ?? currentTraceId() ?? null };
-    return this.batcher.submit({ refundId, paymentId, input, context: traced });
+    const applied = await this.batcher.submit({ refundId, paymentId, input, context: traced });
+    appliedAnswers.publish({ channel: applied.refund.channel, record: applied.record });
+    return applied;
   }
 
   /**

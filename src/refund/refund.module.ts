@@ -18,6 +18,7 @@ import { RefundController } from './refund.controller.js';
 import { RefundListService } from './refund-list.service.js';
 import { RefundLookup } from './refund-lookup.service.js';
 import { RefundQueryService } from './refund-query.service.js';
+import { RefundStatistics } from './refund-statistics.service.js';
 import { RegisterService } from './register.service.js';
 import { SilentRefunds } from './silent-refund.service.js';
 import { assertTableIsTotal } from './transition-table.js';
@@ -41,6 +42,7 @@ import { assertTableIsTotal } from './transition-table.js';
     RefundListService,
     RefundLookup,
     RefundQueryService,
+    RefundStatistics,
     RegisterService,
     SilentRefunds,
   ],
@@ -57,6 +59,7 @@ import { assertTableIsTotal } from './transition-table.js';
     RefundListService,
     RefundLookup,
     RefundQueryService,
+    RefundStatistics,
     RegisterService,
     SilentRefunds,
   ],

@@ -6,6 +6,7 @@ import { redisInTime, withinMs } from '../shared/redis-queue.js';
 import {
   PRIORITY,
   QueueUnavailable,
+  type QueueDepth,
   type Submission,
   type SyncHandler,
   type SyncJob,
@@ -94,6 +95,11 @@ export class BullSyncQueue implements SyncQueue {
   async hasForgotten(): Promise<boolean> {
     const key = this.queue.toKey('remembers');
     return (await this.inTime(() => this.queue.client.set(key, '1', 'NX'))) === 'OK';
+  }
+
+  async depth(): Promise<QueueDepth> {
+    const { waiting, active, delayed } = await this.inTime(() => this.queue.getJobCounts());
+    return { waiting: waiting + delayed, running: active };
   }
 
   async room(): Promise<number> {

@@ -1,5 +1,12 @@
 import { errorText } from '../shared/errors.js';
-import { PRIORITY, type Submission, type SyncHandler, type SyncJob, type SyncQueue } from './sync-queue.port.js';
+import {
+  PRIORITY,
+  type QueueDepth,
+  type Submission,
+  type SyncHandler,
+  type SyncJob,
+  type SyncQueue,
+} from './sync-queue.port.js';
 
 interface Entry {
   job: SyncJob;
@@ -47,6 +54,10 @@ export class InlineSyncQueue implements SyncQueue {
   /** It forgets when its process ends; the claims of that run out by themselves. */
   async hasForgotten(): Promise<boolean> {
     return false;
+  }
+
+  async depth(): Promise<QueueDepth> {
+    return { waiting: this.entries.size - this.running, running: this.running };
   }
 
   async room(): Promise<number> {

@@ -21,6 +21,8 @@ export class Sweeper implements OnApplicationBootstrap {
   private sweeping: Promise<void> | undefined;
   private stopped = false;
   private wake: (() => void) | undefined;
+  /** When the sweep last got somewhere; by `performance.now()`. */
+  private aliveAtMs = performance.now();
 
   constructor(
     @Inject(APP_CONFIG) private readonly config: AppConfig,
@@ -46,6 +48,16 @@ export class Sweeper implements OnApplicationBootstrap {
   }
 
   /**
+   * How long the sweep of this process has got nowhere, in milliseconds: about the interval when all is well; while a long backlog is worked
+   * off it counts from the last claim.
+   *
+   * @returns undefined where this process does not sweep.
+   */
+  silentForMs(): number | undefined {
+    return this.config.role === 'api' ? undefined : performance.now() - this.aliveAtMs;
+  }
+
+  /**
    * Sweeps once: claims what is due, account by account, until nothing is due, the queue is full or the accounts that are left may not be
    * called for now.
    *
@@ -60,6 +72,7 @@ export class Sweeper implements OnApplicationBootstrap {
       let largest = 0;
       for (const accountId of accountIds) {
         const outcome = await this.sweepAccount(accountId);
+        this.aliveAtMs = performance.now();
         claimed += outcome.claimed;
         largest = Math.max(largest, outcome.claimed);
         if (outcome.more) more.push(accountId);
@@ -100,6 +113,7 @@ export class Sweeper implements OnApplicationBootstrap {
     if (this.sweeping !== undefined || this.stopped) return;
     this.sweeping = this.sweep()
       .then((claimed) => {
+        this.aliveAtMs = performance.now();
         if (claimed > 0) this.logger.debug({ msg: 'swept', claimed });
       })
       .catch((error: unknown) =>

@@ -10,6 +10,8 @@ export interface SyncJob {
   accountId?: string;
   /** Of the request that asked, so that its log lines and the record of the sync are found together. */
   traceId?: string;
+  /** W3C trace context of that request, where traces are exported. */
+  traceparent?: string;
 }
 
 /** People who wait come first, hints next, the sweep last. Smaller is sooner. */
@@ -20,6 +22,11 @@ export type Submission =
   | { state: 'running' }
   /** The job waits, or waited already and was brought forward. `settled` resolves when it has been run, however that went. */
   | { state: 'accepted'; settled: Promise<void> };
+
+export interface QueueDepth {
+  waiting: number;
+  running: number;
+}
 
 /** The queue did not answer in time, or refused. Nothing is lost: the sweep finds the refund again. */
 export class QueueUnavailable extends Error {
@@ -41,6 +48,8 @@ export interface SyncQueue {
   submitMany(jobs: readonly SyncJob[]): Promise<void>;
   /** True once after jobs were lost that had been added: a claim made for them is void. @throws QueueUnavailable */
   hasForgotten(): Promise<boolean>;
+  /** How many jobs there are. @throws QueueUnavailable */
+  depth(): Promise<QueueDepth>;
   /** How many more jobs the sweep should add now; bounds memory at any backlog. */
   room(): Promise<number>;
   /** @throws QueueUnavailable when the queue cannot take jobs now. */

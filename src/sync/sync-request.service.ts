@@ -5,7 +5,7 @@ import type { Refund } from '../refund/refund.entity.js';
 import { RefundLookup } from '../refund/refund-lookup.service.js';
 import type { SyncRecord } from '../refund/sync-record.entity.js';
 import { CLOCK, type Clock } from '../shared/clock.js';
-import { currentTraceId } from '../shared/trace.js';
+import { currentTrace } from '../shared/trace.js';
 import { QueueUnavailable, SYNC_QUEUE, type Submission, type SyncJob, type SyncQueue } from './sync-queue.port.js';
 
 export type SyncOutcome =
@@ -40,7 +40,8 @@ export class SyncRequestService {
   ): Promise<SyncOutcome> {
     const before = await this.refunds.newestSyncId(refundId);
     const accountId = gatewayAccountId ?? undefined;
-    const submission = await this.submit({ refundId, source, accountId, traceId: currentTraceId() });
+    const { traceId, traceparent } = currentTrace() ?? {};
+    const submission = await this.submit({ refundId, source, accountId, traceId, traceparent });
     if (submission === 'queueAway') return this.later(refundId, { state: 'queueAway' });
     if (submission.state === 'running') return { state: 'running' };
     const settled = await settledWithin(submission.settled, this.config.syncWaitMs);

@@ -11,6 +11,7 @@ import { SYNC_QUEUE, type SyncQueue } from './sync-queue.port.js';
 import { SyncRequestService } from './sync-request.service.js';
 import { SyncTurns } from './sync-turn.service.js';
 import { SyncService } from './sync.service.js';
+import { syncRuns } from './sync.telemetry.js';
 
 @Module({
   imports: [ScheduleModule.forRoot(), GatewayModule, RefundModule, SignatureModule],
@@ -29,8 +30,8 @@ export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShut
   async onApplicationBootstrap(): Promise<void> {
     // The sweep and callbacks ask without a request: their jobs get a trace of their own.
     await this.queue.start((job) =>
-      runWithTrace(job.traceId ?? newTraceId(), async () => {
-        await this.syncs.sync(job);
+      runWithTrace({ traceId: job.traceId ?? newTraceId(), refundId: job.refundId }, async () => {
+        await syncRuns.run({ ...job }, () => this.syncs.sync(job));
       }),
     );
   }

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { DAY_MS } from '../clock.js';
 import { UnsupportedTypeError } from '../errors.js';
-import { newTraceId, runWithTrace } from '../trace.js';
+import { newTraceId, runWithTrace, type Trace } from '../trace.js';
 
 /** Bodies of every surface; imports stream and are bounded by themselves. */
 export const BODY_LIMIT_BYTES = 64 * 1024;
@@ -13,7 +13,7 @@ const EVENTS = /^(?:https?:\/\/[^/]*)?\/+events\/?(?:[?#]|$)/;
 /** Proxies may send the whole address as target (RFC 9112, 3.2.2); the router leaves its origin out. */
 const FIRST_SEGMENT = /^(?:https?:\/\/[^/]*)?\/+([^/?#]+)\//;
 
-const traceIds = new WeakMap<FastifyRequest, string>();
+const traces = new WeakMap<FastifyRequest, Trace>();
 
 /** @param url the request target as it came in. The router resolves percent signs, so this does too. */
 export function isMerchantPath(url: string): boolean {
@@ -32,13 +32,17 @@ function decoded(segment: string): string {
 }
 
 /** The trace of a request: made when it came in. */
-export function traceIdOf(request: FastifyRequest): string {
-  let traceId = traceIds.get(request);
-  if (traceId === undefined) {
-    traceId = newTraceId();
-    traceIds.set(request, traceId);
+export function traceOf(request: FastifyRequest): Trace {
+  let trace = traces.get(request);
+  if (trace === undefined) {
+    trace = { traceId: newTraceId() };
+    traces.set(request, trace);
   }
-  return traceId;
+  return trace;
+}
+
+export function traceIdOf(request: FastifyRequest): string {
+  return traceOf(request).traceId;
 }
 
 /** Bodies that are worked on while they come in: of any size, and for as long as they take. */
@@ -66,12 +70,12 @@ export function prepareHttp(fastify: FastifyInstance, streamed: StreamedRoutes):
     if (route.url === streamed.path) route.handlerTimeout = MAX_STREAM_MS;
   });
   fastify.addHook('onRequest', (request, reply, done) => {
-    const traceId = traceIdOf(request);
-    void reply.header('x-trace-id', traceId);
-    runWithTrace(traceId, done);
+    const trace = traceOf(request);
+    void reply.header('x-trace-id', trace.traceId);
+    runWithTrace(trace, done);
   });
   // Reading the body leaves the asynchronous context of the first hook; this one enters it again.
-  fastify.addHook('preValidation', (request, _reply, done) => runWithTrace(traceIdOf(request), done));
+  fastify.addHook('preValidation', (request, _reply, done) => runWithTrace(traceOf(request), done));
   endConnectionsOnClose(fastify);
 }
 
