@@ -619,3 +619,171 @@ describe('cases', () => {
 
   it('leave every invariant standing', () => assertInvariants(service, { now: clock.now() }));
 });
+
+describe('cases with REVIEW_FOUR_EYES', () => {
+  const clock = new FakeClock();
+  let service: TestService;
+  let anna: Operator;
+  let ben: Operator;
+  beforeAll(async () => {
+    vi.spyOn(Date, 'now').mockImplementation(() => clock.now().getTime());
+    service = await startService({ clock, env: { REVIEW_FOUR_EYES: 'true', REVIEW_PROPOSAL_TTL: '2h' } });
+    anna = await Operator.named(service, 'anna');
+    ben = await Operator.named(service, 'ben');
+  });
+  afterAll(async () => {
+    await service.close();
+    vi.restoreAllMocks();
+  });
+
+  async function proposed(refundId: string, command: string, by = anna): Promise<string> {
+    const { httpStatus, body } = await by.settle(refundId, command);
+    expect([httpStatus, body.state], JSON.stringify(body)).toEqual([202, 'proposed']);
+    return body.proposal?.id ?? '';
+  }
+
+  const proposals = async (refundId: string) =>
+    (await anna.call('GET', `/admin/cases/${refundId}`)).body['proposals'] as Record<string, unknown>[];
+
+  it('change nothing until somebody else confirms, and then exactly what was proposed', async () => {
+    const refund = await unknownCase(service, clock);
+    const id = await proposed(refund.id, 'close');
+    expect(await service.refund(refund.id)).toMatchObject({ status: 'review', version: 1 });
+    expect(await anna.proposal(refund.id, id, 'confirm')).toMatchObject({ httpStatus: 403 });
+    expect(await proposals(refund.id)).toMatchObject([
+      { id, state: 'open', command: 'close', proposedBy: 'token:anna', preview: { status: { to: 'close' } } },
+    ]);
+
+    const confirmed = await ben.proposal(refund.id, id, 'confirm', { note: 'checked' });
+    expect(confirmed).toMatchObject({ httpStatus: 200, body: { state: 'applied', refund: { status: 'close' } } });
+    expect(await proposals(refund.id)).toMatchObject([
+      { id, state: 'confirmed', settledBy: 'token:ben', settleNote: 'checked' },
+    ]);
+    const entries = await service.db.read((manager) =>
+      manager.find(AuditEntry, { where: { targetId: refund.id }, order: { id: 'ASC' } }),
+    );
+    expect(entries.filter(({ action }) => action.startsWith('case.'))).toMatchObject([
+      { action: 'case.propose', actor: 'token:anna', after: { proposalId: id, command: 'close' } },
+      { action: 'case.close', actor: 'token:ben', after: { proposalId: id, proposedBy: 'token:anna' } },
+    ]);
+    expect(await ben.proposal(refund.id, id, 'confirm')).toMatchObject({ httpStatus: 409 });
+    const { body } = await anna.call('GET', `/admin/refunds/${refund.id}`);
+    const story = (body['timeline'] as { type: string; entry: { action?: string } }[]).map(
+      ({ type, entry }) => entry.action ?? type,
+    );
+    expect(story.slice(-6)).toEqual(['case.propose', 'command', 'repair', 'repair', 'notification', 'case.close']);
+  });
+
+  it('count one token as one operator, and the bootstrap token as one', async () => {
+    const refund = await unknownCase(service, clock);
+    const { httpStatus, body } = await service.admin<{ proposal: { id: string } }>(
+      'POST',
+      `/admin/refunds/${refund.id}/resolve`,
+      { command: 'close', note: 'n', expectedVersion: 1 },
+    );
+    expect(httpStatus).toBe(202);
+    const path = `/admin/cases/${refund.id}/proposals/${body.proposal.id}`;
+    expect((await service.admin('POST', `${path}/confirm`, {})).httpStatus).toBe(403);
+    expect((await anna.proposal(refund.id, body.proposal.id, 'confirm')).httpStatus).toBe(200);
+  });
+
+  it('have one open proposal each, which is rejected by others and withdrawn by who made it', async () => {
+    const refund = await unknownCase(service, clock);
+    const first = await proposed(refund.id, 'close');
+    expect(await ben.settle(refund.id, 'acceptFailure')).toMatchObject({ httpStatus: 409 });
+    expect(await anna.proposal(refund.id, first, 'reject', { note: 'no' })).toMatchObject({ httpStatus: 403 });
+    expect(await ben.proposal(refund.id, first, 'withdraw')).toMatchObject({ httpStatus: 403 });
+    expect(await ben.proposal(refund.id, first, 'reject')).toMatchObject({
+      httpStatus: 400,
+      body: { errors: [{ field: 'note' }] },
+    });
+    expect(await ben.proposal(refund.id, first, 'reject', { note: 'ask the bank' })).toMatchObject({
+      httpStatus: 200,
+      body: { state: 'rejected', settledBy: 'token:ben' },
+    });
+    const second = await proposed(refund.id, 'close', ben);
+    expect(await ben.proposal(refund.id, second, 'withdraw')).toMatchObject({
+      httpStatus: 200,
+      body: { state: 'withdrawn' },
+    });
+    for (const what of ['confirm', 'reject', 'withdraw'])
+      expect(await anna.proposal(refund.id, second, what, { note: 'late' })).toMatchObject({ httpStatus: 409 });
+    expect(await anna.proposal(refund.id, '2124609641629716480', 'confirm')).toMatchObject({ httpStatus: 404 });
+    const other = await unknownCase(service, clock);
+    expect(await anna.proposal(other.id, second, 'confirm')).toMatchObject({ httpStatus: 404 });
+    expect(await service.refund(refund.id)).toMatchObject({ status: 'review', version: 1 });
+  });
+
+  it('are void after their time, and make room for another', async () => {
+    const refund = await unknownCase(service, clock);
+    const first = await proposed(refund.id, 'close');
+    clock.advance(2 * HOUR_MS + MINUTE_MS);
+    await sync(service, refund.id);
+    expect(await ben.proposal(refund.id, first, 'confirm')).toMatchObject({
+      httpStatus: 409,
+      body: { detail: 'proposal is expired' },
+    });
+    const second = await proposed(refund.id, 'close', ben);
+    expect(await proposals(refund.id)).toMatchObject([
+      { id: first, state: 'expired' },
+      { id: second, state: 'open' },
+    ]);
+    expect(await anna.proposal(refund.id, second, 'confirm')).toMatchObject({ httpStatus: 200 });
+  });
+
+  it('want a fresh word of the gateway when they are confirmed, too', async () => {
+    const refund = await unknownCase(service, clock);
+    const id = await proposed(refund.id, 'close');
+    clock.advance(11 * MINUTE_MS);
+    expect((await ben.proposal(refund.id, id, 'confirm')).body.detail).toContain('askFirst');
+    await sync(service, refund.id);
+    expect(await ben.proposal(refund.id, id, 'confirm')).toMatchObject({ httpStatus: 200 });
+  });
+
+  it('are outdated when what was proposed is no longer what would be done', async () => {
+    const refund = await unknownCase(service, clock);
+    const id = await proposed(refund.id, 'close');
+    await stuckRefund(service, { businessNo: refund.businessNo, amount: 10 });
+    expect(await ben.proposal(refund.id, id, 'confirm')).toMatchObject({ httpStatus: 409 });
+    expect(await proposals(refund.id)).toMatchObject([{ id, state: 'outdated', settledBy: 'token:ben' }]);
+    expect(await service.refund(refund.id)).toMatchObject({ status: 'review', version: 1 });
+    expect(await anna.proposal(refund.id, await proposed(refund.id, 'close', ben), 'confirm')).toMatchObject({
+      httpStatus: 200,
+    });
+  });
+
+  it('are confirmed once, however many do it at once', async () => {
+    const carl = await Operator.named(service, 'carl');
+    const refund = await unknownCase(service, clock);
+    const id = await proposed(refund.id, 'close');
+    const answers = await Promise.all([ben, carl, ben, carl].map((one) => one.proposal(refund.id, id, 'confirm')));
+    expect(answers.map(({ httpStatus }) => httpStatus).sort()).toEqual([200, 409, 409, 409]);
+    expect((await service.history(refund.id)).notifications).toHaveLength(1);
+    expect(await service.payment(refund.paymentId)).toMatchObject({ refundableBalance: 1000 });
+    // Whoever was too late has not made it outdated.
+    expect(await proposals(refund.id)).toMatchObject([{ state: 'confirmed' }]);
+  });
+
+  it('do not keep the card of a re-drive: whoever confirms gives it', async () => {
+    await settings(service, { defaultScript: [{ afterMs: 0, status: 'success' }], autoCallback: false });
+    const card = { to: 'payerCard', bankCode: 'ICBC_DEBIT', accountNo: '6222029876543210987', holderName: 'Li Si' };
+    const refund = await abnormalCase(service);
+    const asked = await anna.settle(refund.id, 'redrive', { redrive: card });
+    expect(asked.httpStatus).toBe(202);
+    const id = asked.body.proposal?.id ?? '';
+    for (const redrive of [undefined, { to: 'merchantAccount' }])
+      expect(await ben.proposal(refund.id, id, 'confirm', { redrive })).toMatchObject({ httpStatus: 400 });
+    expect(await ben.proposal(refund.id, id, 'confirm', { redrive: card })).toMatchObject({
+      httpStatus: 200,
+      body: { refund: { status: 'success' } },
+    });
+    expect(JSON.stringify([await proposals(refund.id), logLines])).not.toContain(card.accountNo);
+  });
+
+  it('let wait whoever wants to: that changes nothing', async () => {
+    const refund = await abnormalCase(service);
+    expect(await anna.settle(refund.id, 'keepWaiting')).toMatchObject({ httpStatus: 200, body: { state: 'applied' } });
+  });
+
+  it('leave every invariant standing', () => assertInvariants(service, { now: clock.now() }));
+});
