@@ -1,3 +1,4 @@
+import { DAY_MS } from '../shared/clock.js';
 import type { ConfigSchema } from './config-schema.js';
 import type { Observation } from './observation.js';
 
@@ -63,12 +64,16 @@ export type CreateReplay =
   /** A repeat is refused as a duplicate: ask instead (UnionPay). */
   | { mode: 'never' };
 
+export const DEFAULT_SETTLES_WITHIN_MS = 3 * DAY_MS;
+
 /** Pacing and truth rules of one gateway, as data. Times in milliseconds. */
 export interface GatewayPolicy {
   /** Longest time one call may take before it counts as `unavailable`. */
   timeoutMs: number;
   /** Pauses between looks, counted from the moment the refund was sent; the last one repeats. */
   scheduleMs: readonly number[];
+  /** How long a refund usually takes at most: one that is open for longer counts as stuck. Absent: DEFAULT_SETTLES_WITHIN_MS. */
+  settlesWithinMs?: number;
   /** How long "not found" may still be replication delay. */
   notFoundGraceMs: number;
   createReplay: CreateReplay;

@@ -19,6 +19,8 @@ export const wechatPolicy: GatewayPolicy = {
     ...Array.from({ length: 24 }, () => HOUR_MS),
     6 * HOUR_MS,
   ],
+  // Bank cards take up to three working days.
+  settlesWithinMs: 5 * 24 * HOUR_MS,
   notFoundGraceMs: 24 * HOUR_MS,
   createReplay: { mode: 'forever' },
   notFoundIsDistinguishable: true,

@@ -14,6 +14,7 @@ import { OperatorCommands } from './operator-command.service.js';
 import { PaymentService } from './payment.service.js';
 import { PolicyService } from './policy.service.js';
 import { RedriveSender } from './redrive-sender.service.js';
+import { RefundAges } from './refund-age.service.js';
 import { RefundController } from './refund.controller.js';
 import { RefundListService } from './refund-list.service.js';
 import { RefundLookup } from './refund-lookup.service.js';
@@ -41,6 +42,7 @@ import { assertTableIsTotal } from './transition-table.js';
     RedriveSender,
     RefundListService,
     RefundLookup,
+    RefundAges,
     RefundQueryService,
     RefundStatistics,
     RegisterService,
@@ -58,6 +60,7 @@ import { assertTableIsTotal } from './transition-table.js';
     RedriveSender,
     RefundListService,
     RefundLookup,
+    RefundAges,
     RefundQueryService,
     RefundStatistics,
     RegisterService,

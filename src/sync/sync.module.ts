@@ -4,6 +4,7 @@ import { GatewayModule } from '../gateway/gateway.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { newTraceId, runWithTrace } from '../shared/trace.js';
 import { SignatureModule } from '../signature/signature.module.js';
+import { RefundWatch } from './refund-watch.js';
 import { Sweeper } from './sweeper.js';
 import { SyncController } from './sync.controller.js';
 import { SyncGateway } from './sync-gateway.service.js';
@@ -16,8 +17,8 @@ import { syncRuns } from './sync.telemetry.js';
 @Module({
   imports: [ScheduleModule.forRoot(), GatewayModule, RefundModule, SignatureModule],
   controllers: [SyncController],
-  providers: [Sweeper, SyncGateway, SyncRequestService, SyncService, SyncTurns],
-  exports: [Sweeper, SyncRequestService, SyncService],
+  providers: [RefundWatch, Sweeper, SyncGateway, SyncRequestService, SyncService, SyncTurns],
+  exports: [RefundWatch, Sweeper, SyncRequestService, SyncService],
 })
 export class SyncModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(

@@ -28,6 +28,8 @@ export const alipayPolicy: GatewayPolicy = {
     30 * MINUTE_MS,
     HOUR_MS,
   ],
+  // Alipay settles at once, or not at all.
+  settlesWithinMs: 24 * HOUR_MS,
   notFoundGraceMs: 24 * HOUR_MS,
   // The number makes a refund happen once, whenever it is repeated; the amount must not change (gateways.md §3.2).
   createReplay: { mode: 'forever' },

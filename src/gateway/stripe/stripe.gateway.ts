@@ -29,6 +29,8 @@ export const stripePolicy: GatewayPolicy = {
   timeoutMs: 15_000,
   // Webhooks tell first; asking is for what they missed (gateways.md §0.4).
   scheduleMs: [MINUTE_MS, 5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 2 * HOUR_MS, 6 * HOUR_MS, 12 * HOUR_MS, DAY_MS],
+  // Stripe says five to ten days.
+  settlesWithinMs: 10 * DAY_MS,
   notFoundGraceMs: DAY_MS,
   createReplay: { mode: 'ttl', ttlMs: KEY_LIFETIME_MS - KEY_MARGIN_MS },
   notFoundIsDistinguishable: true,

@@ -31,6 +31,8 @@ export const unionpayPolicy: GatewayPolicy = {
     12 * HOUR_MS,
     DAY_MS,
   ],
+  // Credit comes after one to ten clearing days.
+  settlesWithinMs: 14 * DAY_MS,
   notFoundGraceMs: DAY_MS,
   // A second request of the same number and time is answered 12, duplicate, and says nothing of the first (gateways.md §0.2).
   createReplay: { mode: 'never' },
