@@ -45,7 +45,7 @@ export interface RefundPlan {
 export interface PaymentPlan {
   businessNo: string;
   app: keyof typeof APPS;
-  channel: 'wechat_pay' | 'cash_pay';
+  channel: 'wechat_pay' | 'union_pay' | 'cash_pay';
   amount: number;
   refunds: RefundPlan[];
 }
@@ -182,6 +182,15 @@ const refused: Story = {
   // It failed when it was created; the sync only confirms that there is nothing.
   calls: [NOT_FOUND],
 };
+/** UnionPay must not be sent a refund twice: one that got lost stays open, and after a day of "not found" a person looks. */
+const lostForGood: Story = {
+  ...notFound,
+  ...created,
+  story: 'created, lost, not sent again',
+  fault: { operation: 'create', kind: 'lostRequest' },
+};
+/** "See the reconciliation file": as good as no answer, so it is asked again. */
+const unclear: Story = { ...processing, story: 'state unclear', truth: 'abnormal' };
 
 const cash: Story = {
   story: 'cash, settled at once',
@@ -207,6 +216,8 @@ const PLAN: readonly [PaymentPlan['app'], PaymentPlan['channel'], Story[]][] = [
   ['default', 'wechat_pay', [{ ...processing, ...created, story: 'created, processing' }, abnormal, otherAmount]],
   ['branch', 'wechat_pay', [success, closed, processing]],
   ['branch', 'wechat_pay', [success, { ...closed, ...created, story: 'created, closed' }, notFound]],
+  ['default', 'union_pay', [success, closed, after('badSignature', 'success, first a forged answer')]],
+  ['branch', 'union_pay', [lostAnswer, lostForGood, unclear]],
   ['default', 'cash_pay', [cash, cash, { ...cash, way: 'created', story: 'created, cash' }]],
 ];
 

@@ -46,29 +46,44 @@ export async function setUp(
   onRefund: () => void,
 ): Promise<Subject[]> {
   // A gateway that never calls back, and works on what it was sent until it is told what becomes of it.
-  await operator.sandbox('POST', '/control/settings', {
-    channel: 'wechat_pay',
-    autoCallback: false,
-    defaultScript: script('processing'),
-  });
+  for (const channel of ['wechat_pay', 'union_pay']) {
+    const defaultScript = script('processing');
+    await operator.sandbox('POST', '/control/settings', { channel, autoCallback: false, defaultScript });
+  }
   const subjects: Subject[] = [];
   for (const payment of payments) {
-    const { businessNo, channel, amount, app } = payment;
-    if (channel === 'wechat_pay')
-      await operator.sandbox('POST', '/control/payments', { channel, outTradeNo: businessNo, amount, currency: 'CNY' });
-    await operator.admin('POST', '/admin/payments', { appId: app, businessNo, channel, amount });
+    await makePayment(operator, payment);
     for (const plan of payment.refunds) {
-      const merchant = clients[app];
+      const merchant = clients[payment.app];
       const subject =
         plan.way === 'registered'
           ? await register(operator, payment, plan)
           : await create(operator, merchant, payment, plan);
-      if (plan.fault?.operation === 'query') await addFault(operator, plan.fault, subject.gatewayRequestNo);
+      if (plan.fault?.operation === 'query') await addFault(operator, payment, plan.fault, subject.gatewayRequestNo);
       subjects.push({ ...subject, plan, payment, merchant });
       onRefund();
     }
   }
   return subjects;
+}
+
+/** A payment that the gateway has taken, and the service is told of. */
+async function makePayment(operator: Operator, { businessNo, channel, amount, app }: PaymentPlan): Promise<void> {
+  // UnionPay refunds a payment by its own number of it.
+  const queryId = channel === 'union_pay' ? businessNo.replace(/\D/g, '').padStart(21, '0') : undefined;
+  if (channel !== 'cash_pay') {
+    const payment = { channel, outTradeNo: businessNo, amount, currency: 'CNY' };
+    await operator.sandbox('POST', '/control/payments', queryId ? { ...payment, transactionId: queryId } : payment);
+  }
+  const payment = { appId: app, businessNo, channel, amount };
+  await operator.admin('POST', '/admin/payments', queryId ? { ...payment, gatewayPaymentNo: queryId } : payment);
+}
+
+/** Gateways take ASCII alone, and UnionPay letters and digits, eight at least: merchants with other numbers send another one there. */
+function numberAtGateway(refundNo: string, channel: PaymentPlan['channel']): string {
+  return channel === 'union_pay'
+    ? `DEMO${refundNo.replace(/\D/g, '').padStart(4, '0')}`
+    : refundNo.replace('退款', 'CN-');
 }
 
 type Made = Pick<Subject, 'id' | 'gatewayRequestNo'>;
@@ -77,8 +92,7 @@ type Made = Pick<Subject, 'id' | 'gatewayRequestNo'>;
 async function register(operator: Operator, payment: PaymentPlan, plan: RefundPlan): Promise<Made> {
   const { businessNo, channel, app } = payment;
   const { refundNo, amount } = plan;
-  // Gateways take ASCII alone, so a merchant with other numbers sends another one there.
-  const gatewayRequestNo = refundNo.replace('退款', 'CN-');
+  const gatewayRequestNo = numberAtGateway(refundNo, channel);
   if (plan.truth !== 'absent') await tellGateway(operator, payment, plan, gatewayRequestNo);
   const { id } = await operator.admin<{ id: string }>('POST', '/admin/refunds', {
     appId: app,
@@ -86,6 +100,8 @@ async function register(operator: Operator, payment: PaymentPlan, plan: RefundPl
     channel,
     amount,
     ...(gatewayRequestNo === refundNo ? {} : { gatewayRequestNo }),
+    // UnionPay finds a refund by its number and the time at which it was sent.
+    ...(channel === 'union_pay' ? { gatewayRequestTime: new Date().toISOString() } : {}),
     payment: { businessNo, amount: payment.amount },
   });
   return { id, gatewayRequestNo };
@@ -99,7 +115,7 @@ async function create(
   plan: RefundPlan,
 ): Promise<Made> {
   const { refundNo, amount, fault } = plan;
-  if (fault?.operation === 'create') await addFault(operator, fault);
+  if (fault?.operation === 'create') await addFault(operator, payment, fault);
   const answer = await merchant.call<RefundAnswer>('/unipay/refund', {
     businessNo: payment.businessNo,
     refundNo,
@@ -132,9 +148,14 @@ async function tellGateway(
   });
 }
 
-function addFault(operator: Operator, fault: NonNullable<RefundPlan['fault']>, outRefundNo?: string): Promise<unknown> {
+function addFault(
+  operator: Operator,
+  { channel }: PaymentPlan,
+  fault: NonNullable<RefundPlan['fault']>,
+  outRefundNo?: string,
+): Promise<unknown> {
   const aim = outRefundNo === undefined ? {} : { outRefundNo };
-  return operator.sandbox('POST', '/control/faults', { channel: 'wechat_pay', rate: 1, count: 1, ...fault, ...aim });
+  return operator.sandbox('POST', '/control/faults', { channel, rate: 1, count: 1, ...fault, ...aim });
 }
 
 function script(status: string): { afterMs: number; status: string }[] {

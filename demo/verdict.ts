@@ -86,7 +86,7 @@ function repairsOf({ timeline }: RefundDetail): Map<string, string[]> {
 /** The gateway was not asked more often than needed, never twice at once, and has the refund at most once. */
 async function gatewayFaults(operator: Operator, { subject }: SyncedRefund): Promise<string[]> {
   const { payment, plan, gatewayRequestNo } = subject;
-  if (payment.channel !== 'wechat_pay') return [];
+  if (payment.channel === 'cash_pay') return [];
   const record = await operator.gatewayRecord(payment.channel, gatewayRequestNo);
   const { queries, creates, maxConcurrentCalls, refundsAtGateway } = record;
   const limits: [string, number, number][] = [
