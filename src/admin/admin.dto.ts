@@ -154,7 +154,7 @@ export class RegisterRefundDto {
   gatewayRequestNo?: string;
 
   @ApiPropertyOptional({
-    description: 'When it was sent, where the gateway asks by time (UnionPay txnTime); ISO 8601',
+    description: 'When it was sent; ISO 8601. Required for union_pay: the txnTime of the refund, to the second',
     example: '2026-01-01T08:00:00Z',
   })
   @IsOptional()
