@@ -19,7 +19,7 @@ export class SecretRotation1795478500000 implements MigrationInterface {
 
   async up(runner: QueryRunner): Promise<void> {
     const { longText, time } = columnTypes(runner);
-    await runner.addColumn('merchant_app', new TableColumn(longText('previousSealedSignSecret', NULLABLE)));
+    await runner.addColumn('merchant_app', new TableColumn(longText('sealedPreviousSignSecret', NULLABLE)));
     await runner.addColumn('merchant_app', new TableColumn(time('signSecretRotatedAt', NULLABLE)));
     for (const [table, entry] of LISTS) await runner.createIndex(table, entry);
   }
@@ -27,6 +27,6 @@ export class SecretRotation1795478500000 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     for (const [table, entry] of [...LISTS].reverse()) await runner.dropIndex(table, entry);
     await runner.dropColumn('merchant_app', 'signSecretRotatedAt');
-    await runner.dropColumn('merchant_app', 'previousSealedSignSecret');
+    await runner.dropColumn('merchant_app', 'sealedPreviousSignSecret');
   }
 }

@@ -60,6 +60,17 @@ function refund(changes: Record<string, unknown> = {}): Record<string, unknown> 
   };
 }
 
+/** Rows of the tables that an import writes. */
+async function counts() {
+  const { payment, refund, notification, audit_entry: audit } = await rowCounts(service);
+  return {
+    payment: Number(payment),
+    refund: Number(refund),
+    notification: Number(notification),
+    audit_entry: Number(audit),
+  };
+}
+
 const ndjson = (rows: readonly unknown[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
 
 describe('NDJSON', () => {
@@ -78,19 +89,14 @@ describe('NDJSON', () => {
     expect(first.lines[3]).toEqual({
       summary: { lines: 3, created: 3, known: 0, refused: 0, dryRun: false, complete: true },
     });
-    const before = await rowCounts(service);
+    const before = await counts();
     const again = await send(ndjson(rows));
     expect(again.lines.map(({ outcome, id }) => [outcome, id])).toEqual([
       ...first.lines.slice(0, 3).map(({ id }) => ['known', id]),
       [undefined, undefined],
     ]);
     // But for the import's own entry in the audit nothing was written.
-    expect(await rowCounts(service)).toEqual({
-      ...before,
-      audit_entry: Number(before.audit_entry) + 1,
-      sync_record: expect.anything() as unknown,
-      refund: before.refund,
-    });
+    expect(await counts()).toEqual({ ...before, audit_entry: before.audit_entry + 1 });
     const { body } = await service.admin<{ items: { actor: string }[] }>(
       'GET',
       `/admin/audit?targetType=refund&targetId=${first.lines[0]?.id}`,
@@ -149,7 +155,7 @@ describe('NDJSON', () => {
       refund({ amount: 60, payment: { businessNo: tight, amount: 100 } }),
       refund({ amount: 0 }),
     ];
-    const before = await rowCounts(service);
+    const before = await counts();
     const dry = await send(ndjson(rows), '?dryRun=true');
     expect(dry.lines.map(({ outcome, id }) => [outcome, id])).toEqual([
       ['created', undefined],
@@ -159,7 +165,7 @@ describe('NDJSON', () => {
       [undefined, undefined],
     ]);
     expect(dry.lines.at(-1)?.summary).toMatchObject({ created: 2, refused: 2, dryRun: true });
-    expect(await rowCounts(service)).toEqual({ ...before, audit_entry: Number(before.audit_entry) + 1 });
+    expect(await counts()).toEqual({ ...before, audit_entry: before.audit_entry + 1 });
     const wet = await send(ndjson(rows));
     expect(wet.lines.map(({ outcome }) => outcome)).toEqual(dry.lines.map(({ outcome }) => outcome));
   });

@@ -82,7 +82,7 @@ export class AdminGatewayAccountController {
     summary: 'Test the connection of a gateway account: asks for a refund that cannot exist, and changes nothing there',
   })
   @ApiParam({ name: 'id', description: 'Id of the account', example: 'wechat-main' })
-  @ApiOkResponse({ type: ProbeResultDto })
+  @ApiOkResponse({ type: ProbeResultDto, description: 'What was found' })
   @ApiProblems({ 404: 'There is no such gateway account' })
   async test(@Req() request: FastifyRequest, @Param('id') id: string): Promise<ProbeResult> {
     if (!(await this.accounts.find(id))) throw new NotFoundError(`no gateway account ${id.slice(0, 64)}`);

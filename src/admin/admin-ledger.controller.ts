@@ -52,7 +52,7 @@ export class AdminLedgerController {
   @ApiOperation({
     summary: 'The end of the hash chain over repair records and audit entries: an anchor to be noted elsewhere',
   })
-  @ApiOkResponse({ type: LedgerHeadModel })
+  @ApiOkResponse({ type: LedgerHeadModel, description: 'The end of the chain' })
   async head(): Promise<LedgerState> {
     return this.ledger.state();
   }

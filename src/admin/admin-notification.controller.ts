@@ -19,6 +19,8 @@ import {
 } from './admin-notification.dto.js';
 import { actorOf } from './admin.guard.js';
 import { AuditService } from './audit.service.js';
+import { ApiId } from './api.doc.js';
+import { ApiProblems } from './problem.doc.js';
 import { MinRole } from './min-role.js';
 
 const DEFAULT_PAGE = 50;
@@ -38,7 +40,8 @@ export class AdminNotificationController {
   @MinRole('viewer')
   @Get('notifications')
   @ApiOperation({ summary: 'List notifications to merchants, in the order in which they were written' })
-  @ApiResponse({ status: 200, type: NotificationPage })
+  @ApiResponse({ status: 200, type: NotificationPage, description: 'A page of them' })
+  @ApiProblems({ 400: 'limit must not be greater than 500' })
   async list(@Query() query: ListNotificationsDto): Promise<NotificationPage> {
     const { cursor: afterId, limit = DEFAULT_PAGE, ...filter } = query;
     const found = await this.records.list({ ...filter, afterId, limit });
@@ -51,8 +54,9 @@ export class AdminNotificationController {
   @MinRole('viewer')
   @Get('notifications/:id')
   @ApiOperation({ summary: 'A notification with its attempts, oldest first' })
-  @ApiResponse({ status: 200, type: NotificationDetail })
-  @ApiResponse({ status: 404, description: 'No such notification' })
+  @ApiId('the notification')
+  @ApiResponse({ status: 200, type: NotificationDetail, description: 'The notification' })
+  @ApiProblems({ 404: 'No such notification' })
   async detail(@Param('id') id: string): Promise<NotificationDetail> {
     const notification = await this.records.find(idOf(id));
     return { ...notificationFacts(notification), attemptList: await this.records.attempts(notification.id) };
@@ -62,7 +66,8 @@ export class AdminNotificationController {
   @Post('notifications/redeliver')
   @HttpCode(200)
   @ApiOperation({ summary: 'Deliver the notifications of a range again, at most 1,000 in one call, oldest first' })
-  @ApiResponse({ status: 200, type: RedeliveredView })
+  @ApiResponse({ status: 200, type: RedeliveredView, description: 'How many are due now' })
+  @ApiProblems({ 400: 'from is required' })
   async redeliverMany(
     @Req() request: FastifyRequest,
     @Body() body: RedeliverNotificationsDto,
@@ -83,9 +88,9 @@ export class AdminNotificationController {
   @Post('notifications/:id/redeliver')
   @HttpCode(200)
   @ApiOperation({ summary: 'Deliver a notification again, now, with the whole ladder before it' })
-  @ApiResponse({ status: 200, type: NotificationView })
-  @ApiResponse({ status: 404, description: 'No such notification' })
-  @ApiResponse({ status: 409, description: 'The merchant asked not to be notified, or the receiver is paused' })
+  @ApiId('the notification')
+  @ApiResponse({ status: 200, type: NotificationView, description: 'It is due now' })
+  @ApiProblems({ 404: 'No such notification', 409: 'The merchant asked not to be notified, or the receiver is paused' })
   async redeliver(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NotificationView> {
     const { before, after } = await this.records.redeliver(idOf(id));
     await this.audit.record({
@@ -102,7 +107,7 @@ export class AdminNotificationController {
   @MinRole('viewer')
   @Get('notification-endpoints')
   @ApiOperation({ summary: 'Receivers that have failed: since when, and which are paused' })
-  @ApiResponse({ status: 200, type: NotificationEndpointPage })
+  @ApiResponse({ status: 200, type: NotificationEndpointPage, description: 'All of them' })
   async listEndpoints(@Query() query: ListEndpointsDto): Promise<NotificationEndpointPage> {
     const found = await this.endpoints.list({ ...query, limit: MAX_ENDPOINTS });
     return { items: found.map(endpointViewOf), nextCursor: null };
@@ -112,9 +117,9 @@ export class AdminNotificationController {
   @Post('notification-endpoints/:id/resume')
   @HttpCode(200)
   @ApiOperation({ summary: 'Send to a paused receiver again; what waited for it is delivered now' })
-  @ApiResponse({ status: 200, type: NotificationEndpointView })
-  @ApiResponse({ status: 404, description: 'No such endpoint' })
-  @ApiResponse({ status: 409, description: 'It is not paused' })
+  @ApiId('the receiver')
+  @ApiResponse({ status: 200, type: NotificationEndpointView, description: 'It is sent to again' })
+  @ApiProblems({ 404: 'No such endpoint', 409: 'It is not paused' })
   async resume(@Req() request: FastifyRequest, @Param('id') id: string): Promise<NotificationEndpointView> {
     const { before, after } = await this.endpoints.resume(idOf(id));
     await this.audit.record({

@@ -105,34 +105,50 @@ export class NotificationView implements NotificationFacts {
   @ApiProperty({ description: 'Also header webhook-id and eventId of the feed', example: '1753370980523384832' })
   id: string;
 
-  @ApiProperty({ example: 'default' })
+  @ApiProperty({ description: 'The app that is told', example: 'default' })
   appId: string;
 
-  @ApiProperty({ example: '1753370980523384831' })
+  @ApiProperty({ description: 'The refund that it tells of', example: '1753370980523384831' })
   refundId: string;
 
   @ApiProperty({ description: 'The repair that it tells of', example: '1753370980523324312' })
   repairNo: string;
 
-  @ApiProperty({ enum: ['success', 'fail', 'close'], example: 'success' })
+  @ApiProperty({ description: 'The status that it tells', enum: ['success', 'fail', 'close'], example: 'success' })
   refundStatus: Notification['refundStatus'];
 
-  @ApiProperty({ description: 'What it says: amounts in minor units, times in ISO 8601', type: Object })
+  @ApiProperty({
+    example: { refundNo: 'R0001', status: 'success' },
+    description: 'What it says: amounts in minor units, times in ISO 8601',
+    type: Object,
+  })
   snapshot: Notification['snapshot'];
 
   @ApiProperty({ type: String, nullable: true, description: "Null: the app's", example: 'https://shop.example/notify' })
   url: string | null;
 
-  @ApiProperty({ enum: STATES, example: 'delivered' })
+  @ApiProperty({ description: 'How far it is', enum: STATES, example: 'delivered' })
   state: Notification['state'];
 
   @ApiProperty({ description: 'Attempts of the ladder that runs; a redelivery begins anew', example: 1 })
   attempts: number;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: null })
+  @ApiProperty({
+    description: 'When it is tried next; null: not by itself',
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: null,
+  })
   nextAttemptAt: Date | null;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-01-01T00:00:01.000Z' })
+  @ApiProperty({
+    description: 'When the receiver confirmed it; null: not yet',
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: '2026-01-01T00:00:01.000Z',
+  })
   deliveredAt: Date | null;
 
   @ApiProperty({
@@ -143,12 +159,17 @@ export class NotificationView implements NotificationFacts {
   })
   endpointId: string | null;
 
-  @ApiProperty({ type: String, format: 'date-time', example: '2026-01-01T00:00:00.000Z' })
+  @ApiProperty({
+    description: 'When it was written',
+    type: String,
+    format: 'date-time',
+    example: '2026-01-01T00:00:00.000Z',
+  })
   createdAt: Date;
 }
 
 export class NotificationPage {
-  @ApiProperty({ type: [NotificationView] })
+  @ApiProperty({ description: 'Notifications', type: [NotificationView] })
   items: NotificationView[];
 
   @ApiProperty({ type: String, nullable: true, description: 'Null: that was all', example: null })
@@ -156,7 +177,7 @@ export class NotificationPage {
 }
 
 export class NotificationAttemptView {
-  @ApiProperty({ example: '1753370980523384833' })
+  @ApiProperty({ description: 'Id of the attempt', example: '1753370980523384833' })
   id: string;
 
   @ApiProperty({ description: 'Scheme, host and port', example: 'https://shop.example' })
@@ -180,16 +201,16 @@ export class NotificationAttemptView {
   })
   fault: string | null;
 
-  @ApiProperty({ type: String, nullable: true, example: null })
+  @ApiProperty({ description: 'What went wrong, in words', type: String, nullable: true, example: null })
   detail: string | null;
 
   @ApiProperty({ type: String, nullable: true, description: 'How the answer begins, redacted', example: 'SUCCESS' })
   answer: string | null;
 
-  @ApiProperty({ type: String, nullable: true, example: 'vHugexb46msh' })
+  @ApiProperty({ description: 'Finds it in the logs', type: String, nullable: true, example: 'vHugexb46msh' })
   traceId: string | null;
 
-  @ApiProperty({ type: String, format: 'date-time', example: '2026-01-01T00:00:01.000Z' })
+  @ApiProperty({ description: 'When it began', type: String, format: 'date-time', example: '2026-01-01T00:00:01.000Z' })
   startedAt: Date;
 }
 
@@ -212,10 +233,10 @@ export class RedeliveredView {
 }
 
 export class NotificationEndpointView {
-  @ApiProperty({ example: '1753370980523384832' })
+  @ApiProperty({ description: 'Id of the receiver', example: '1753370980523384832' })
   id: string;
 
-  @ApiProperty({ example: 'default' })
+  @ApiProperty({ description: 'The app that it belongs to', example: 'default' })
   appId: string;
 
   @ApiProperty({ description: 'Scheme, host and port', example: 'https://shop.example' })
@@ -224,13 +245,25 @@ export class NotificationEndpointView {
   @ApiProperty({ description: 'In a row; 0 after a delivery', example: 3 })
   failures: number;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-01-01T00:00:00.000Z' })
+  @ApiProperty({
+    description: 'Since when every delivery has failed; null: the last one did not',
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: '2026-01-01T00:00:00.000Z',
+  })
   failingSince: Date | null;
 
-  @ApiProperty({ type: String, format: 'date-time', nullable: true, example: '2026-01-01T00:10:00.000Z' })
+  @ApiProperty({
+    description: 'When one last failed',
+    type: String,
+    format: 'date-time',
+    nullable: true,
+    example: '2026-01-01T00:10:00.000Z',
+  })
   lastFailureAt: Date | null;
 
-  @ApiProperty({ type: String, nullable: true, example: 'timeout' })
+  @ApiProperty({ description: 'Why', type: String, nullable: true, example: 'timeout' })
   lastFault: string | null;
 
   @ApiProperty({ type: String, format: 'date-time', nullable: true, description: 'Null: not paused', example: null })
@@ -238,10 +271,10 @@ export class NotificationEndpointView {
 }
 
 export class NotificationEndpointPage {
-  @ApiProperty({ type: [NotificationEndpointView] })
+  @ApiProperty({ description: 'Receivers, by id', type: [NotificationEndpointView] })
   items: NotificationEndpointView[];
 
-  @ApiProperty({ type: String, nullable: true, example: null })
+  @ApiProperty({ description: 'Always null: the list is whole', type: String, nullable: true, example: null })
   nextCursor: null;
 }
 

@@ -13,7 +13,7 @@ import {
   AuditModel,
   CallbackModel,
   CallbackRefusalModel,
-  PaymentModel,
+  PaymentRecordModel,
   RepairModel,
   StatsModel,
   SyncModel,
@@ -37,9 +37,9 @@ export class AdminRecordController {
 
   @Get('payments')
   @ApiOperation({ summary: 'List payments in the order of their registration' })
-  @ApiPage(PaymentModel, 'Payments')
+  @ApiPage(PaymentRecordModel, 'Payments')
   @ApiProblems(BAD_LIMIT)
-  payments(@Query() query: ListPaymentsDto): Promise<Page<PaymentModel>> {
+  payments(@Query() query: ListPaymentsDto): Promise<Page<PaymentRecordModel>> {
     return page(query, (part) => this.lists.payments(part));
   }
 

@@ -10,7 +10,7 @@ import { BatchItemModel, SyncAnswerModel } from './batch.model.js';
 import { MinRole } from './min-role.js';
 import type { Page } from './page.js';
 import { ApiProblems } from './problem.doc.js';
-import { PaymentModel, RefundDetailModel, RefundModel, RefundWithPaymentModel } from './record.model.js';
+import { PaymentRecordModel, RefundDetailModel, RefundRecordModel, RefundWithPaymentModel } from './record.model.js';
 import { RefundOperations, type RefundDetail, type SyncView } from './refund-operations.service.js';
 import { RefundSelection, type BatchItem } from './refund-selection.service.js';
 import type { RefundView } from './refund-view.js';
@@ -29,8 +29,8 @@ export class AdminRefundController {
   @Post('payments')
   @MinRole('operator')
   @ApiOperation({ summary: 'Make a payment known, so that POST /unipay/refund can refund it' })
-  @ApiResult(201, PaymentModel, 'Made')
-  @ApiResult(200, PaymentModel, 'Known already, with the same content')
+  @ApiResult(201, PaymentRecordModel, 'Made')
+  @ApiResult(200, PaymentRecordModel, 'Known already, with the same content')
   @ApiProblems({
     400: 'amount must be an integer of minor units',
     409: 'amount is 1000, but payment P0001 is known with 900',
@@ -77,7 +77,7 @@ export class AdminRefundController {
   @Get('refunds')
   @MinRole('viewer')
   @ApiOperation({ summary: 'List refunds in the order of their registration' })
-  @ApiPage(RefundModel, 'Refunds')
+  @ApiPage(RefundRecordModel, 'Refunds')
   @ApiProblems({ 400: 'stuckFor must be a number with s, m, h or d, as in 24h' })
   list(@Query() query: ListRefundsDto): Promise<Page<RefundView>> {
     return this.selection.list(query);

@@ -110,9 +110,13 @@ export class AdminSettingsController {
   @MinRole('admin')
   @ApiOperation({ summary: 'Turn the switches of one interface for one app; works everywhere within 5 s' })
   @ApiAppId()
-  @ApiParam({ name: 'code', enum: INTERFACE_CODES, description: 'The interface', example: 'syncRefund' })
+  @ApiParam({
+    name: 'code',
+    description: 'The interface',
+    schema: { type: 'string', enum: [...INTERFACE_CODES], example: 'syncRefund' },
+  })
   @ApiResult(200, InterfaceModel, 'The switches as they are now')
-  @ApiProblems({ 400: 'code must be one of syncRefund, refund, queryRefund', 404: 'no app nobody' })
+  @ApiProblems({ 400: `code must be one of ${INTERFACE_CODES.join(', ')}`, 404: 'no app nobody' })
   async putInterface(
     @Req() request: FastifyRequest,
     @Param('id') id: string,

@@ -56,7 +56,7 @@ export class PaymentDto {
   @Max(MAX_AMOUNT_MINOR)
   amount: number;
 
-  @ApiPropertyOptional({ example: 'Two tickets' })
+  @ApiPropertyOptional({ description: 'What was paid for', example: 'Two tickets' })
   @IsOptional()
   @IsString()
   @MaxLength(200)
@@ -91,22 +91,22 @@ export class PaymentDto {
 }
 
 export class RegisterPaymentDto extends PaymentDto {
-  @ApiPropertyOptional({ default: 'default' })
+  @ApiPropertyOptional({ description: 'The app that it belongs to', example: 'default', default: 'default' })
   @IsOptional()
   @IsString()
   @MaxLength(64)
   appId?: string;
 
-  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @ApiProperty({ description: 'How it was paid', enum: CHANNELS, example: 'wechat_pay' })
   @IsIn(CHANNELS)
   channel: string;
 
-  @ApiPropertyOptional({ default: 'CNY', example: 'CNY' })
+  @ApiPropertyOptional({ description: 'ISO 4217', default: 'CNY', example: 'CNY' })
   @IsOptional()
   @IsCurrency()
   currency?: string;
 
-  @ApiPropertyOptional({ description: 'Required when several accounts serve the channel' })
+  @ApiPropertyOptional({ example: 'sandbox-wechat', description: 'Required when several accounts serve the channel' })
   @IsOptional()
   @IsString()
   @MaxLength(64)
@@ -114,7 +114,7 @@ export class RegisterPaymentDto extends PaymentDto {
 }
 
 export class RegisterRefundDto {
-  @ApiPropertyOptional({ default: 'default' })
+  @ApiPropertyOptional({ description: 'The app that it belongs to', example: 'default', default: 'default' })
   @IsOptional()
   @IsString()
   @MaxLength(64)
@@ -124,7 +124,7 @@ export class RegisterRefundDto {
   @Matches(MERCHANT_NUMBER, numberMessage)
   refundNo: string;
 
-  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @ApiProperty({ description: 'How it is refunded', enum: CHANNELS, example: 'wechat_pay' })
   @IsIn(CHANNELS)
   channel: string;
 
@@ -134,12 +134,12 @@ export class RegisterRefundDto {
   @Max(MAX_AMOUNT_MINOR)
   amount: number;
 
-  @ApiPropertyOptional({ default: 'CNY', example: 'CNY' })
+  @ApiPropertyOptional({ description: 'ISO 4217', default: 'CNY', example: 'CNY' })
   @IsOptional()
   @IsCurrency()
   currency?: string;
 
-  @ApiPropertyOptional({ description: 'Required when several accounts serve the channel' })
+  @ApiPropertyOptional({ example: 'sandbox-wechat', description: 'Required when several accounts serve the channel' })
   @IsOptional()
   @IsString()
   @MaxLength(64)
@@ -161,18 +161,21 @@ export class RegisterRefundDto {
   @IsTime()
   gatewayRequestTime?: Date;
 
-  @ApiPropertyOptional({ description: "The gateway's own number of the refund" })
+  @ApiPropertyOptional({
+    example: '50000000382019052709732678859',
+    description: "The gateway's own number of the refund",
+  })
   @IsOptional()
   @Matches(GATEWAY_NUMBER, gatewayNumberMessage)
   gatewayRefundNo?: string;
 
-  @ApiPropertyOptional({ maxLength: 300 })
+  @ApiPropertyOptional({ description: 'Why it is refunded', example: 'Out of stock', maxLength: 300 })
   @IsOptional()
   @IsString()
   @MaxLength(300)
   reason?: string;
 
-  @ApiPropertyOptional({ description: 'Given back in notifications', maxLength: 2000 })
+  @ApiPropertyOptional({ example: 'order 42', description: 'Given back in notifications', maxLength: 2000 })
   @IsOptional()
   @IsString()
   @MaxLength(2000)
@@ -246,23 +249,32 @@ export class SyncRefundsDto extends ListRefundsDto {
 }
 
 export class PutAppDto {
-  @ApiPropertyOptional({ maxLength: 100 })
+  @ApiPropertyOptional({ description: 'For people', example: 'Main shop', maxLength: 100 })
   @IsOptional()
   @IsString()
   @MaxLength(100)
   name?: string;
 
-  @ApiPropertyOptional({ enum: SIGN_DIALECT_NAMES })
+  @ApiPropertyOptional({
+    description: 'How requests and answers are signed',
+    example: 'daxpay-v2',
+    enum: SIGN_DIALECT_NAMES,
+  })
   @IsOptional()
   @IsIn(SIGN_DIALECT_NAMES)
   dialect?: SignDialectName;
 
-  @ApiPropertyOptional({ enum: SIGN_TYPES, description: 'SM3 with daxpay-v3 alone' })
+  @ApiPropertyOptional({ example: 'HMAC_SHA256', enum: SIGN_TYPES, description: 'SM3 with daxpay-v3 alone' })
   @IsOptional()
   @IsIn(SIGN_TYPES)
   signType?: SignType;
 
-  @ApiPropertyOptional({ description: 'Never answered; required for a new app', minLength: 6, maxLength: 256 })
+  @ApiPropertyOptional({
+    example: 'Z0x3b1Yw5mRk8qVtJ2nCfHsLdGpXaQeU',
+    description: 'Never answered; required for a new app',
+    minLength: 6,
+    maxLength: 256,
+  })
   @IsOptional()
   @IsString()
   @MinLength(6)
@@ -277,6 +289,7 @@ export class PutAppDto {
   reqTimeWindowS?: number;
 
   @ApiPropertyOptional({
+    example: 'https://shop.example/notify',
     type: String,
     nullable: true,
     description: 'Where ends are announced when the refund names no address',
@@ -286,7 +299,7 @@ export class PutAppDto {
   @MaxLength(500)
   notifyUrl?: string | null;
 
-  @ApiPropertyOptional()
+  @ApiPropertyOptional({ description: 'false: every request of the app is refused', example: true })
   @IsOptional()
   @IsBoolean()
   enabled?: boolean;
@@ -297,7 +310,7 @@ export class RotateSecretDto {
     description: 'The new secret; generated when it is left out',
     minLength: 6,
     maxLength: 256,
-    example: 'Z0x3b1Yw5mRk8qVtJ2nCfHsLdGpXaQeU',
+    example: 'uT4oXw9eKd7PzB1mLq6RcHyN3sVaJf8G',
   })
   @IsOptional()
   @IsString()
@@ -307,34 +320,39 @@ export class RotateSecretDto {
 }
 
 export class PutInterfaceDto {
-  @ApiPropertyOptional({ description: 'Off: every call is answered 20000' })
+  @ApiPropertyOptional({ example: true, description: 'Off: every call is answered 20000' })
   @IsOptional()
   @IsBoolean()
   enabled?: boolean;
 
-  @ApiPropertyOptional({ description: 'Whether requests must be signed' })
+  @ApiPropertyOptional({ example: true, description: 'Whether requests must be signed' })
   @IsOptional()
   @IsBoolean()
   requestSign?: boolean;
 
-  @ApiPropertyOptional({ description: 'Whether answers are signed' })
+  @ApiPropertyOptional({ example: false, description: 'Whether answers are signed' })
   @IsOptional()
   @IsBoolean()
   responseSign?: boolean;
 }
 
 export class PutGatewayAccountDto {
-  @ApiPropertyOptional({ type: String, nullable: true, description: 'The app that may use it; null: every app' })
+  @ApiPropertyOptional({
+    example: null,
+    type: String,
+    nullable: true,
+    description: 'The app that may use it; null: every app',
+  })
   @IsOptional()
   @IsString()
   @MaxLength(64)
   appId?: string | null;
 
-  @ApiProperty({ enum: CHANNELS, example: 'wechat_pay' })
+  @ApiProperty({ description: 'The channel that it serves', enum: CHANNELS, example: 'wechat_pay' })
   @IsIn(CHANNELS)
   channel: string;
 
-  @ApiPropertyOptional({ maxLength: 100 })
+  @ApiPropertyOptional({ description: 'For people', example: 'Main shop', maxLength: 100 })
   @IsOptional()
   @IsString()
   @MaxLength(100)
@@ -348,7 +366,7 @@ export class PutGatewayAccountDto {
   @IsObject({ message: 'must be an object' })
   config: Record<string, unknown>;
 
-  @ApiPropertyOptional({ default: true })
+  @ApiPropertyOptional({ description: 'false: takes no new refunds', example: true, default: true })
   @IsOptional()
   @IsBoolean()
   enabled?: boolean;

@@ -1,6 +1,6 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { REFUND_STATUSES, type RefundStatus } from '../refund/refund-status.js';
-import { RefundModel, SyncModel } from './record.model.js';
+import { RefundRecordModel, SyncModel } from './record.model.js';
 import { BATCH_OUTCOMES, type BatchItem, type BatchOutcome } from './refund-selection.service.js';
 
 export class BatchItemModel implements BatchItem {
@@ -24,8 +24,8 @@ export class SyncAnswerModel {
   @ApiProperty({ enum: ['done', 'goesOn'], description: 'goesOn: the wait ran out', example: 'done' })
   state: string;
 
-  @ApiProperty({ type: RefundModel, description: 'The refund as it is now' })
-  refund: RefundModel;
+  @ApiProperty({ type: RefundRecordModel, description: 'The refund as it is now' })
+  refund: RefundRecordModel;
 
   @ApiProperty({ type: [SyncModel], description: 'What came of this look, oldest first' })
   records: SyncModel[];

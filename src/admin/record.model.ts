@@ -8,7 +8,7 @@ const ID = '2124609641629716480';
 const TEXT_OR_NULL = { type: String, nullable: true } as const;
 const SOURCES = ['merchant', 'operator', 'callback', 'sweep', 'create'] as const;
 
-export class PaymentModel {
+export class PaymentRecordModel {
   @ApiProperty({ description: 'Id of the payment', example: ID })
   id: string;
 
@@ -87,7 +87,7 @@ class EvidenceModel {
   contradiction?: string;
 }
 
-export class RefundModel {
+export class RefundRecordModel {
   @ApiProperty({ description: 'Id of the refund', example: ID })
   id: string;
 
@@ -199,6 +199,9 @@ export class RefundModel {
   @ApiProperty({ ...TEXT_OR_NULL, description: 'Why a person is asked, in words', example: null })
   reviewReason: string | null;
 
+  @ApiProperty({ ...TEXT_OR_NULL, description: 'Who has taken the case', example: null })
+  reviewOwner: string | null;
+
   @ApiProperty({ type: EvidenceModel, nullable: true, description: 'What was last learned of it' })
   lastEvidence: object | null;
 
@@ -215,9 +218,9 @@ export class RefundModel {
   statusChangedAt: Date;
 }
 
-export class RefundWithPaymentModel extends RefundModel {
-  @ApiProperty({ type: PaymentModel, description: 'Its payment' })
-  payment: PaymentModel;
+export class RefundWithPaymentModel extends RefundRecordModel {
+  @ApiProperty({ type: PaymentRecordModel, description: 'Its payment' })
+  payment: PaymentRecordModel;
 }
 
 class TimelineEntryModel {

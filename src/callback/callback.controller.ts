@@ -1,5 +1,5 @@
 import { Controller, Param, Post, Req, Res } from '@nestjs/common';
-import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiParam, ApiResponse, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { rawBodyOf } from '../shared/http/http-surface.js';
 import { CallbackProcessor } from './callback.processor.js';
@@ -16,6 +16,13 @@ export class CallbackController {
   @Post(':gateway/:accountId')
   @ApiOperation({
     summary: "A gateway's callback: verified over its exact bytes, stored once, acknowledged in the gateway's own form",
+  })
+  @ApiParam({ name: 'gateway', description: 'The connector', example: 'wechat' })
+  @ApiParam({ name: 'accountId', description: 'Id of the gateway account', example: 'main' })
+  @ApiResponse({ status: 200, description: 'Taken; gateways that want another status or body get it' })
+  @ApiResponse({
+    status: '4XX',
+    description: 'It does not verify; status and body are what the gateway takes for a refusal',
   })
   async receive(
     @Param('gateway') gateway: string,

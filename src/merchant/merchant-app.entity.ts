@@ -24,7 +24,7 @@ export class MerchantApp {
 
   /** While a rotation is under way: what still opens beside the new one. */
   @Column('text', { nullable: true })
-  previousSealedSignSecret: string | null;
+  sealedPreviousSignSecret: string | null;
 
   /** When the secret was last replaced; null: never. */
   @Column('datetime', { precision: 3, nullable: true })

@@ -161,7 +161,7 @@ export class MerchantAppService {
         dialect,
         signType,
         sealedSignSecret: this.secretBox.seal(signSecret, `merchant_app:${id}`),
-        previousSealedSignSecret: replaced ? null : (stored?.previousSealedSignSecret ?? null),
+        sealedPreviousSignSecret: replaced ? null : (stored?.sealedPreviousSignSecret ?? null),
         signSecretRotatedAt: replaced ? now : (stored?.signSecretRotatedAt ?? null),
         reqTimeWindowS: put.reqTimeWindowS ?? stored?.reqTimeWindowS ?? 300,
         notifyUrl: put.notifyUrl === undefined ? (stored?.notifyUrl ?? null) : put.notifyUrl,
@@ -193,10 +193,10 @@ export class MerchantAppService {
   ): Promise<{ app: AppView; signSecret: string }> {
     checkApp(id, { signSecret });
     const app = await this.changeSecret(id, alongside, (stored) => {
-      if (stored.previousSealedSignSecret !== null)
+      if (stored.sealedPreviousSignSecret !== null)
         throw new ConflictError('signSecret', `of ${id} is being rotated already: retire the previous one first`);
       if (this.openSecret(stored) === signSecret) throw invalidField('signSecret', 'is the one there is');
-      stored.previousSealedSignSecret = stored.sealedSignSecret;
+      stored.sealedPreviousSignSecret = stored.sealedSignSecret;
       stored.sealedSignSecret = this.secretBox.seal(signSecret, `merchant_app:${id}`);
       stored.signSecretRotatedAt = this.clock.now();
     });
@@ -206,7 +206,7 @@ export class MerchantAppService {
   /** Ends a rotation: the old secret opens nothing any more. Without a rotation nothing changes. */
   async retireSecret(id: string, alongside: Alongside<AppChange> = nothingAlongside): Promise<AppView> {
     return this.changeSecret(id, alongside, (stored) => {
-      stored.previousSealedSignSecret = null;
+      stored.sealedPreviousSignSecret = null;
     });
   }
 
@@ -271,7 +271,7 @@ export class MerchantAppService {
   private async load(appId: string): Promise<ResolvedApp | undefined> {
     const app = await this.row(appId);
     if (!app?.enabled) return undefined;
-    const { previousSealedSignSecret: previous } = app;
+    const { sealedPreviousSignSecret: previous } = app;
     return {
       ...(await this.publicPart(app)),
       signSecret: this.openSecret(app),
@@ -321,7 +321,7 @@ export class MerchantAppService {
       ...(await this.publicPart(app)),
       name: app.name,
       signSecretSince: app.signSecretRotatedAt ?? app.createdAt,
-      previousSignSecretAccepted: app.previousSealedSignSecret !== null,
+      previousSignSecretAccepted: app.sealedPreviousSignSecret !== null,
       createdAt: app.createdAt,
       updatedAt: app.updatedAt,
     };

@@ -22,7 +22,13 @@ export class ReadEventsDto {
   })
   cursor?: string;
 
-  @ApiPropertyOptional({ default: DEFAULT_EVENTS, maximum: MAX_EVENTS, minimum: 1, example: 100 })
+  @ApiPropertyOptional({
+    description: 'How many at most',
+    default: DEFAULT_EVENTS,
+    maximum: MAX_EVENTS,
+    minimum: 1,
+    example: 100,
+  })
   @IsOptional()
   @Transform(toInteger)
   @IsInt({ message: bothLanguages('必须是整数', 'must be an integer') })
@@ -51,7 +57,11 @@ export class EventModel {
   @ApiProperty({ description: 'Same as header webhook-id of the notification', example: '1753370980523384832' })
   eventId: string;
 
-  @ApiProperty({ enum: ['refund.success', 'refund.fail', 'refund.close'], example: 'refund.success' })
+  @ApiProperty({
+    description: 'What happened',
+    enum: ['refund.success', 'refund.fail', 'refund.close'],
+    example: 'refund.success',
+  })
   type: string;
 
   @ApiProperty({ description: '19 digits', example: '1753370980523384831' })
@@ -66,10 +76,10 @@ export class EventModel {
   @ApiProperty({ description: 'ISO 4217', example: 'CNY' })
   currency: string;
 
-  @ApiProperty({ example: 'wechat_pay' })
+  @ApiProperty({ description: 'How it was refunded', example: 'wechat_pay' })
   channel: string;
 
-  @ApiProperty({ enum: ['success', 'fail', 'close'], example: 'success' })
+  @ApiProperty({ description: 'The status that it reached', enum: ['success', 'fail', 'close'], example: 'success' })
   status: VisibleStatus;
 
   @ApiProperty({ description: 'When this change happened', example: 1707409000 })
@@ -87,7 +97,7 @@ export class EventModel {
   @ApiProperty({ type: String, nullable: true, description: "The gateway's code when it failed", example: null })
   errorCode: string | null;
 
-  @ApiProperty({ type: String, nullable: true, example: null })
+  @ApiProperty({ description: 'Why it failed, in words', type: String, nullable: true, example: null })
   errorMsg: string | null;
 }
 

@@ -9,7 +9,12 @@ export function openApiDocument(app: NestFastifyApplication): OpenAPIObject {
       'Makes sure every refund reaches its true end. Merchant API: signed, HTTP 200 for every answer. Internal API: bearer token, problem documents (RFC 9457).',
     )
     .setVersion('1')
-    .addBearerAuth()
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'ADMIN_TOKEN, or a token of POST /admin/tokens' })
+    .addCookieAuth(
+      'refund_sync_session',
+      { type: 'apiKey', in: 'cookie', description: 'Of POST /admin/session; changes need the header X-Requested-With' },
+      'cookie',
+    )
     .build();
   return SwaggerModule.createDocument(app, options);
 }

@@ -4,12 +4,12 @@ import type { FastifyReply } from 'fastify';
 import { ReadinessService, type Readiness } from './readiness.service.js';
 
 class LivenessModel {
-  @ApiProperty({ enum: ['live'], example: 'live' })
+  @ApiProperty({ description: 'Always live: the process answers', enum: ['live'], example: 'live' })
   status: 'live';
 }
 
 class ReadinessModel implements Readiness {
-  @ApiProperty({ enum: ['ready', 'notReady'], example: 'ready' })
+  @ApiProperty({ description: 'Whether it can work', enum: ['ready', 'notReady'], example: 'ready' })
   status: 'ready' | 'notReady';
 
   @ApiProperty({

@@ -37,10 +37,10 @@ export class RefundModel {
   @ApiProperty({ description: '19 digits', example: '1753370980523384831' })
   paymentId: string;
 
-  @ApiProperty({ example: 'P0001' })
+  @ApiProperty({ description: 'The merchant’s number of the payment', example: 'P0001' })
   businessNo: string;
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({ description: 'What was paid for', example: 'Two tickets', type: String, nullable: true })
   title: string | null;
 
   @ApiProperty({ description: 'Minor units', example: 100 })
@@ -52,31 +52,36 @@ export class RefundModel {
   @ApiProperty({ description: 'What of the payment can still be refunded, minor units', example: 900 })
   refundableBalance: number;
 
-  @ApiProperty({ description: 'False for channels that settle at once' })
+  @ApiProperty({ example: true, description: 'False for channels that settle at once' })
   asyncPay: boolean;
 
-  @ApiProperty({ type: String, nullable: true, example: 'wechat_pay' })
+  @ApiProperty({
+    description: 'The channel; null when it settles at once',
+    type: String,
+    nullable: true,
+    example: 'wechat_pay',
+  })
   asyncChannel: string | null;
 
-  @ApiProperty({ type: [RefundChannelDto] })
+  @ApiProperty({ description: 'Exactly one', type: [RefundChannelDto] })
   refundChannels: RefundChannelDto[];
 
-  @ApiProperty({ enum: ['progress', 'success', 'fail', 'close'] })
+  @ApiProperty({ description: 'Where it stands', example: 'success', enum: ['progress', 'success', 'fail', 'close'] })
   status: VisibleStatus;
 
-  @ApiProperty({ type: String, nullable: true, description: "The gateway's code when it failed" })
+  @ApiProperty({ example: null, type: String, nullable: true, description: "The gateway's code when it failed" })
   errorCode: string | null;
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({ description: 'Why it failed, or what hinders it', example: null, type: String, nullable: true })
   errorMsg: string | null;
 
-  @ApiProperty({ type: Number, nullable: true, description: 'When the money was returned' })
+  @ApiProperty({ example: 1707409000, type: Number, nullable: true, description: 'When the money was returned' })
   refundTime: number | null;
 
   @ApiProperty({ description: 'When the refund was sent', example: 1707408964 })
   createTime: number;
 
-  @ApiProperty({ type: String, nullable: true })
+  @ApiProperty({ description: 'As it was given with the refund', example: null, type: String, nullable: true })
   attach: string | null;
 }
 

@@ -56,13 +56,17 @@ export class RefundChannelDto {
 
 /** What both dialects ask for. */
 class RefundRequestDto {
-  @ApiPropertyOptional({ description: 'Why; shown to the user by some gateways', maxLength: 300 })
+  @ApiPropertyOptional({
+    example: 'Out of stock',
+    description: 'Why; shown to the user by some gateways',
+    maxLength: 300,
+  })
   @IsOptional()
   @IsString(text)
   @MaxLength(300, atMost(300))
   reason?: string;
 
-  @ApiPropertyOptional({ description: 'Given back in notifications', maxLength: 2000 })
+  @ApiPropertyOptional({ example: 'order 42', description: 'Given back in notifications', maxLength: 2000 })
   @IsOptional()
   @IsString(text)
   @MaxLength(2000, atMost(2000))
@@ -94,7 +98,7 @@ class RefundRequestDto {
   @IsOptional()
   sign?: string;
 
-  @ApiPropertyOptional({ description: 'App that calls, where header X-App-Id does not name it' })
+  @ApiPropertyOptional({ example: 'default', description: 'App that calls, where header X-App-Id does not name it' })
   @IsOptional()
   appId?: string;
 }
@@ -147,7 +151,7 @@ export class RefundV2Dto extends RefundRequestDto {
 
 /** `POST /unipay/refund` of dialect daxpay-v3. */
 export class RefundV3Dto extends RefundRequestDto {
-  @ApiPropertyOptional({ description: 'Id of the payment; wins over bizOrderNo' })
+  @ApiPropertyOptional({ example: '1753370980523384832', description: 'Id of the payment; wins over bizOrderNo' })
   @IsOptional()
   @Transform(toText)
   @Matches(/^\d{1,19}$/, id)
@@ -189,7 +193,7 @@ export class QueryRefundDto {
   @MaxLength(100, atMost(100))
   refundNo?: string;
 
-  @ApiPropertyOptional({ description: 'daxpay-v3: the same as refundNo' })
+  @ApiPropertyOptional({ example: 'R0001', description: 'daxpay-v3: the same as refundNo' })
   @IsOptional()
   @IsString(text)
   @MaxLength(100, atMost(100))
@@ -198,7 +202,7 @@ export class QueryRefundDto {
   @ApiProperty({ description: 'Seconds since 1970', example: 1707408964 })
   reqTime: number | string;
 
-  @ApiPropertyOptional({ description: 'Signature' })
+  @ApiPropertyOptional({ example: 'ecdcc6092add6f96201c4a090e97dbf4', description: 'Signature' })
   @IsOptional()
   sign?: string;
 }

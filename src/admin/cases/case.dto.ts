@@ -203,7 +203,12 @@ export class LastEvidenceView {
   @ApiProperty({ description: "The gateway's own text", example: 'The bank card is void' })
   message: string;
 
-  @ApiPropertyOptional({ type: String, nullable: true, description: 'Of a success: when the money was returned' })
+  @ApiPropertyOptional({
+    example: null,
+    type: String,
+    nullable: true,
+    description: 'Of a success: when the money was returned',
+  })
   finishedAt?: string | null;
 
   @ApiPropertyOptional({

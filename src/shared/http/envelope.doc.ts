@@ -9,8 +9,14 @@ export function ApiEnvelope(data: Type<unknown>, codes: string) {
       name: 'X-App-Id',
       required: false,
       description: 'App that calls; default: field appId, else "default"',
+      example: 'default',
     }),
-    ApiHeader({ name: 'Accept-Language', required: false, description: '`en` for English texts; default Chinese' }),
+    ApiHeader({
+      name: 'Accept-Language',
+      required: false,
+      description: '`en` for English texts; default Chinese',
+      example: 'en',
+    }),
     ApiOkResponse({
       description: `Every answer, errors included, is HTTP 200. ${codes}`,
       schema: {
