@@ -72,7 +72,7 @@ export interface ChannelState {
   readonly now: () => number;
 }
 
-export const ACCOUNT_VARIANTS = ['certificates', 'v2', 'partner'] as const;
+export const ACCOUNT_VARIANTS = ['certificates', 'v2', 'partner', 'partnerV2'] as const;
 export type AccountVariant = (typeof ACCOUNT_VARIANTS)[number];
 
 /** What `GET /control/accounts` says of one channel. */
@@ -174,7 +174,7 @@ export interface GatewaySimulator {
   /**
    * Settings with which a connector reaches this simulator at `baseUrl`. Test keys only.
    *
-   * @param variant of gateways that can be spoken to in two ways: `certificates` (Alipay), `v2` and `partner` (WeChat Pay); others have but one.
+   * @param variant of gateways that can be spoken to in two ways: `certificates` (Alipay), `v2`, `partner` and `partnerV2` (WeChat Pay); others have but one.
    */
   connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown>;
   /** Refuses a refund number that the gateway could not have; answers what is wrong with it. */

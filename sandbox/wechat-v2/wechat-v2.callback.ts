@@ -3,6 +3,7 @@ import type { CallbackFormat, ChannelState, ComposedCallback, SignedCallback, Ta
 import { randomAlphanumerics } from '../random.js';
 import type { RefundRecord, RefundStatus } from '../refund-book.js';
 import { RETRY_AFTER_SECONDS } from '../wechat/wechat.callback.js';
+import type { WechatLedger } from '../wechat/wechat.ledger.js';
 import { receivedAccount } from '../wechat/wechat.refund.js';
 import { sealReqInfo } from './wechat-v2.crypto.js';
 import type { WechatV2Keys } from './wechat-v2.keys.js';
@@ -18,6 +19,7 @@ export class WechatV2Callbacks implements CallbackFormat {
   constructor(
     private readonly keys: WechatV2Keys,
     private readonly state: ChannelState,
+    private readonly ledger: Pick<WechatLedger, 'isPartners'>,
   ) {}
 
   notifies(status: RefundStatus): boolean {
@@ -56,8 +58,10 @@ export class WechatV2Callbacks implements CallbackFormat {
   }
 
   /** A repetition has another nonce and the same content. */
-  sign(_record: RefundRecord, composed: ComposedCallback, tamper: Tampering | undefined): Promise<SignedCallback> {
-    const { appId, mchId, apiKey, rogueKey } = this.keys;
+  sign(record: RefundRecord, composed: ComposedCallback, tamper: Tampering | undefined): Promise<SignedCallback> {
+    const { appId, partner, apiKey, rogueKey } = this.keys;
+    const isPartners = this.ledger.isPartners(record);
+    const mchId = isPartners ? partner.mchId : this.keys.mchId;
     const plaintext =
       tamper === 'timestamp' ? composed.body.replace(/(<refund_status><!\[CDATA\[)\w+/, '$1PROCESSING') : composed.body;
     const reqInfo = spoiled(sealReqInfo(plaintext, tamper === 'signature' ? rogueKey : apiKey), tamper);
@@ -65,6 +69,7 @@ export class WechatV2Callbacks implements CallbackFormat {
       return_code: 'SUCCESS',
       appid: appId,
       mch_id: tamper === 'serial' ? `${mchId.slice(0, -1)}9` : mchId,
+      ...(isPartners ? { sub_mch_id: partner.subMchId } : {}),
       nonce_str: randomAlphanumerics(32),
       ...(tamper === 'nonce' ? {} : { req_info: reqInfo }),
     });

@@ -5,6 +5,8 @@ import { randomAlphanumerics } from '../random.js';
 export interface WechatV2Keys {
   appId: string;
   mchId: string;
+  /** A service provider with the same keys, who refunds for one sub-merchant. */
+  partner: { mchId: string; subMchId: string };
   /** 32 characters. */
   apiKey: string;
   /** Nobody's key: signs what must be refused. */
@@ -27,7 +29,12 @@ const AUTHORITY: Name = [
  * @param merchant key pair of the merchant's API certificate: in APIv3 it signs, here it opens the connection.
  * @param authority key pair of whoever issues such certificates.
  */
-export function openWechatV2Keys(ring: KeyRing, mchId: string, merchant: RsaPair, authority: RsaPair): WechatV2Keys {
+export function openWechatV2Keys(
+  ring: KeyRing,
+  { mchId, partner }: Pick<WechatV2Keys, 'mchId' | 'partner'>,
+  merchant: RsaPair,
+  authority: RsaPair,
+): WechatV2Keys {
   const issued = (subject: Name, pair: RsaPair): string =>
     makeCertificate({
       serial: BigInt(`0x${certificateSerial(pair.publicKey)}`),
@@ -39,6 +46,7 @@ export function openWechatV2Keys(ring: KeyRing, mchId: string, merchant: RsaPair
   return {
     appId: APP_ID,
     mchId,
+    partner,
     apiKey: ring.text('wechat.apiV2Key', () => randomAlphanumerics(32)),
     rogueKey: ring.text('wechat.rogueV2Key', () => randomAlphanumerics(32)),
     authority: issued(AUTHORITY, authority),

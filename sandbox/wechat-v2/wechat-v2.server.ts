@@ -7,9 +7,9 @@ import { BodyTooLarge, cutConnection, readBody } from '../http.js';
 import { randomAlphanumerics } from '../random.js';
 import { BookFull, statusAndSince, statusAt, type PaymentRecord, type RefundRecord } from '../refund-book.js';
 import { LedgerRefusal, type WechatCreate, type WechatLedger } from '../wechat/wechat.ledger.js';
-import { authenticate } from './wechat-v2.auth.js';
+import { authenticate, type Sender } from './wechat-v2.auth.js';
 import { parseCreate, parseQuery } from './wechat-v2.body.js';
-import { signedText, signText, type SignType } from './wechat-v2.crypto.js';
+import { signedText, signText } from './wechat-v2.crypto.js';
 import {
   BusinessRefusal,
   frequencyLimited,
@@ -33,8 +33,19 @@ const PAGE = 10;
 
 type Members = Record<string, string>;
 
+/** One request on its way through. */
+interface Call {
+  operation: 'query' | 'create';
+  /** How many requests its second has had. */
+  inSecond: number;
+  /** Null until its signature was accepted. */
+  sender: Sender | null;
+  /** Ends the count of this call as one under way. */
+  release: () => void;
+}
+
 /** What becomes of a call: XML, a bare HTTP error, a cut connection, or silence. */
-type Outcome = { xml: Members; signType: SignType | null; fault: Fault | null } | 'page500' | 'rst' | 'fin' | 'silence';
+type Outcome = { xml: Members; fault: Fault | null } | 'page500' | 'rst' | 'fin' | 'silence';
 
 /** WeChat Pay APIv2: the two operations about refunds, over the book of APIv3. */
 export class WechatV2Wire {
@@ -54,23 +65,31 @@ export class WechatV2Wire {
     return Object.hasOwn(OPERATIONS, path.split('?', 1)[0] ?? '');
   }
 
-  connectorConfig(baseUrl: string): Record<string, unknown> {
-    const { appId, mchId, apiKey, clientCertificate, clientKey } = this.keys;
-    return { apiVersion: 'v2', appId, mchId, apiKey, clientCertificate, clientKey, baseUrl };
+  connectorConfig(baseUrl: string, asPartner: boolean): Record<string, unknown> {
+    const { appId, mchId, partner, apiKey, clientCertificate, clientKey } = this.keys;
+    return {
+      apiVersion: 'v2',
+      appId,
+      ...(asPartner ? partner : { mchId }),
+      apiKey,
+      clientCertificate,
+      clientKey,
+      baseUrl,
+    };
   }
 
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { meter, now, settings } = this.state;
     const inSecond = meter.countRequest(now());
     const operation = OPERATIONS[(request.url ?? '').split('?', 1)[0] ?? ''] ?? 'query';
-    const call = { operation, inSecond, signType: null as SignType | null, release: () => undefined as void };
+    const call: Call = { operation, inSecond, sender: null, release: () => undefined };
     let outcome: Outcome;
     try {
       const members = await this.read(request);
-      call.signType = authenticate(members, this.keys);
-      outcome = await this.perform(call, members, request, response);
+      call.sender = authenticate(members, this.keys);
+      outcome = await this.perform(call, call.sender, members, request, response);
     } catch (error) {
-      outcome = { xml: this.refusal(operation, error), signType: call.signType, fault: null };
+      outcome = { xml: this.refusal(operation, error), fault: null };
     }
     if (outcome === 'silence') {
       holdBack(request, response);
@@ -91,7 +110,7 @@ export class WechatV2Wire {
         .end('<html><body>500 Internal Server Error</body></html>');
       return;
     }
-    const xml = formatXml(this.signed(outcome.xml, outcome.signType, outcome.fault));
+    const xml = formatXml(this.signed(outcome.xml, call.sender, outcome.fault));
     const text = outcome.fault?.kind === 'malformed' ? xml.slice(0, Math.floor(xml.length * 0.6)) : xml;
     response.writeHead(200, { 'Content-Type': 'text/plain', 'Content-Length': Buffer.byteLength(text) }).end(text);
   }
@@ -113,14 +132,16 @@ export class WechatV2Wire {
   }
 
   private async perform(
-    call: { operation: 'query' | 'create'; inSecond: number; signType: SignType | null; release: () => void },
+    call: Call,
+    { isPartner }: Sender,
     members: Members,
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<Outcome> {
     const { faults, meter, now, settings } = this.state;
-    const { operation, signType } = call;
-    const { record, act } = operation === 'create' ? this.creating(parseCreate(members)) : this.querying(members);
+    const { operation } = call;
+    const { record, act } =
+      operation === 'create' ? this.creating(parseCreate(members), isPartner) : this.querying(members, isPartner);
     call.release = trackCall(record, operation === 'query', request, response);
     if (settings.ratePerSecond > 0 && call.inSecond > settings.ratePerSecond) throw frequencyLimited();
 
@@ -142,7 +163,7 @@ export class WechatV2Wire {
       case 'http429':
         throw frequencyLimited();
       case 'refused':
-        return { xml: refusedXml('PARAM_ERROR', 'refused by a fault of the sandbox'), signType, fault };
+        return { xml: refusedXml('PARAM_ERROR', 'refused by a fault of the sandbox'), fault };
       default:
         break;
     }
@@ -155,10 +176,10 @@ export class WechatV2Wire {
     if (fault?.kind === 'timeout') return 'silence';
     if (fault?.kind === 'lostAnswer') return 'fin';
     if (fault?.kind === 'slow') await sleep(fault.delayMs ?? DEFAULT_SLOW_MS, undefined, { ref: false });
-    return { xml, signType, fault };
+    return { xml, fault };
   }
 
-  private creating(body: WechatCreate): { record: RefundRecord; act: () => Members } {
+  private creating(body: WechatCreate, isPartner: boolean): { record: RefundRecord; act: () => Members } {
     const { book, meter } = this.state;
     const record = book.heardOf(body.outRefundNo);
     record.creates += 1;
@@ -166,16 +187,19 @@ export class WechatV2Wire {
     return {
       record,
       act: () => {
-        this.ledger.create(record, body, { secondKey: false, wire: 'v2' });
+        this.ledger.create(record, body, { isPartner, secondKey: false, wire: 'v2' });
         return acceptedFields(record, this.paymentOf(record));
       },
     };
   }
 
-  private querying(members: Members): { record: RefundRecord; act: (fault: Fault | null) => Members } {
+  private querying(
+    members: Members,
+    isPartner: boolean,
+  ): { record: RefundRecord; act: (fault: Fault | null) => Members } {
     const { book, meter, now } = this.state;
     const { by, no, offset } = parseQuery(members);
-    const found = this.recordsBy(by, no);
+    const found = this.recordsBy(by, no).filter((record) => this.ledger.belongsTo(record, isPartner));
     // By our number also one that nobody sent is remembered, so that questions about it are counted.
     const record = by === 'out_refund_no' ? book.heardOf(no) : found[0];
     if (!record) throw refundNotExist();
@@ -269,14 +293,17 @@ export class WechatV2Wire {
   }
 
   /** What says `return_code=FAIL` is not signed: there may be nobody to sign it for. */
-  private signed(xml: Members, signType: SignType | null, fault: Fault | null): Members {
-    if (signType === null || xml.return_code !== 'SUCCESS') return xml;
-    const { appId, mchId, apiKey, rogueKey } = this.keys;
-    const members = { ...xml, appid: appId, mch_id: mchId, nonce_str: randomAlphanumerics(16) };
+  private signed(xml: Members, sender: Sender | null, fault: Fault | null): Members {
+    if (sender === null || xml.return_code !== 'SUCCESS') return xml;
+    const { appId, mchId, partner, apiKey, rogueKey } = this.keys;
+    const merchant: Members = sender.isPartner
+      ? { mch_id: partner.mchId, sub_mch_id: partner.subMchId }
+      : { mch_id: mchId };
+    const members = { ...xml, appid: appId, ...merchant, nonce_str: randomAlphanumerics(16) };
     const refuses = xml.result_code !== 'SUCCESS';
     if (refuses && this.state.settings.signErrors === false && fault?.kind !== 'refused') return members;
     const key = fault?.kind === 'badSignature' ? rogueKey : apiKey;
-    return { ...members, sign: signText(signedText(members, key), key, signType) };
+    return { ...members, sign: signText(signedText(members, key), key, sender.signType) };
   }
 }
 

@@ -5,6 +5,7 @@ import type { RefundRecord, RefundStatus } from '../refund-book.js';
 import { SCHEME } from './wechat.auth.js';
 import { encryptResource, replyMessage, signMessage } from './wechat.crypto.js';
 import type { WechatKeys } from './wechat.keys.js';
+import type { WechatLedger } from './wechat.ledger.js';
 import { beijingTime, receivedAccount, wechatStatus, type WechatStatus } from './wechat.refund.js';
 
 /** 15s, 15s, 30s, 3m, 10m, 20m, 30m ×3, 60m, 3h ×3, 6h ×2: about a day. */
@@ -28,8 +29,7 @@ export class WechatCallbacks implements CallbackFormat {
   constructor(
     private readonly keys: WechatKeys,
     private readonly state: ChannelState,
-    /** Refunds of the service provider. */
-    private readonly ofPartner: Pick<WeakSet<RefundRecord>, 'has'>,
+    private readonly ledger: Pick<WechatLedger, 'isPartners'>,
   ) {}
 
   notifies(status: RefundStatus): boolean {
@@ -48,7 +48,7 @@ export class WechatCallbacks implements CallbackFormat {
     const total = payment?.amount ?? record.amount;
     const { partner, mchId } = this.keys;
     const plaintext = JSON.stringify({
-      ...(this.ofPartner.has(record) ? { sp_mchid: partner.mchId, sub_mchid: partner.subMchId } : { mchid: mchId }),
+      ...(this.ledger.isPartners(record) ? { sp_mchid: partner.mchId, sub_mchid: partner.subMchId } : { mchid: mchId }),
       out_trade_no: record.outTradeNo,
       transaction_id: payment?.transactionId,
       out_refund_no: record.outRefundNo,

@@ -38,8 +38,7 @@ export interface WechatKeys {
 }
 
 const MCH_ID = '1900000100';
-const PARTNER_MCH_ID = '1900000200';
-const SUB_MCH_ID = '1900000209';
+const PARTNER = { mchId: '1900000200', subMchId: '1900000209' };
 const FIRST_EFFECTIVE_MS = Date.UTC(2024, 0, 1);
 const LAST_MS = Date.UTC(2099, 11, 31);
 const ISSUER: Name = [
@@ -65,11 +64,11 @@ export async function openWechatKeys(ring: KeyRing): Promise<WechatKeys> {
     merchantSerial: keyFingerprint(merchant.publicKey),
     merchant,
     apiV3Key: ring.text('wechat.apiV3Key', () => randomAlphanumerics(32)),
-    partner: { mchId: PARTNER_MCH_ID, subMchId: SUB_MCH_ID },
+    partner: PARTNER,
     certificate: platformCertificate(certificate, FIRST_EFFECTIVE_MS),
     replaced: [],
     publicKey: { serial: publicKeyId(publicKey), pair: publicKey },
-    v2: openWechatV2Keys(ring, MCH_ID, merchant, certificate),
+    v2: openWechatV2Keys(ring, { mchId: MCH_ID, partner: PARTNER }, merchant, certificate),
     rogue,
   };
 }

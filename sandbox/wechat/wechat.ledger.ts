@@ -38,16 +38,25 @@ export class LedgerRefusal extends Error {
 
 /** What WeChat Pay does with a create, whichever of its APIs it came by: both write the same book. */
 export class WechatLedger {
+  /** Whether a refund is the service provider's. */
+  private readonly ofPartner = new WeakMap<RefundRecord, boolean>();
+
   constructor(
     private readonly state: ChannelState,
-    private readonly callbacks: Pick<CallbackControl, 'watch'> & { watchFromNow(record: RefundRecord): void },
+    /** Asked for when it is needed: what makes callbacks asks this ledger whose they are. */
+    private readonly callbacks: () => Pick<CallbackControl, 'watch'> & { watchFromNow(record: RefundRecord): void },
   ) {}
 
   /** @throws LedgerRefusal */
-  create(record: RefundRecord, body: WechatCreate, by: { secondKey: boolean; wire?: string }): void {
+  create(
+    record: RefundRecord,
+    body: WechatCreate,
+    by: { isPartner: boolean; secondKey: boolean; wire?: string },
+  ): void {
     const { book, now, settings } = this.state;
     const nowMs = now();
     if (record.stored) {
+      if (!this.belongsTo(record, by.isPartner)) throw new LedgerRefusal('mismatch');
       this.acceptRepeat(record, body);
       return;
     }
@@ -73,7 +82,8 @@ export class WechatLedger {
       },
       nowMs,
     );
-    this.callbacks.watch(record, undefined);
+    this.ofPartner.set(record, by.isPartner);
+    this.callbacks().watch(record, undefined);
   }
 
   /** An abnormal refund goes on its way again; the caller has checked that it is one. */
@@ -82,7 +92,18 @@ export class WechatLedger {
     record.override = null;
     record.script = this.state.settings.defaultScript;
     record.scriptStartedAtMs = this.state.now();
-    this.callbacks.watch(record, undefined);
+    this.callbacks().watch(record, undefined);
+  }
+
+  /** A refund is of whoever makes it; one that the control API put there, of whoever asks first. */
+  belongsTo(record: RefundRecord, isPartner: boolean): boolean {
+    const owner = this.ofPartner.get(record) ?? isPartner;
+    this.ofPartner.set(record, owner);
+    return owner === isPartner;
+  }
+
+  isPartners(record: RefundRecord): boolean {
+    return this.ofPartner.get(record) === true;
   }
 
   isAbnormal(record: RefundRecord): boolean {
@@ -106,7 +127,7 @@ export class WechatLedger {
     record.content = body.content;
     if (record.notifyUrl === null && body.notifyUrl !== undefined) {
       record.notifyUrl = body.notifyUrl;
-      this.callbacks.watchFromNow(record);
+      this.callbacks().watchFromNow(record);
     }
   }
 

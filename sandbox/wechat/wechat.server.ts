@@ -96,8 +96,6 @@ export class WechatSimulator implements GatewaySimulator {
   private readonly v2: WechatV2Wire;
   private readonly presigned = new WeakMap<RefundRecord, Signed>();
 
-  /** Whether a refund is the service provider's. */
-  private readonly partnerOwns = new WeakMap<RefundRecord, boolean>();
   private readonly ring: KeyRing;
 
   private constructor(
@@ -112,12 +110,14 @@ export class WechatSimulator implements GatewaySimulator {
     });
     const settings = { ...DEFAULT_SETTINGS, ...options.settings };
     this.state = { book, faults: new FaultPlan(), meter: new Meter(), settings, now: options.now };
-    const ofPartner = { has: (record: RefundRecord) => this.partnerOwns.get(record) === true };
+    this.ledger = new WechatLedger(this.state, () => this.callbacks);
     this.callbacks = new CallbackSender(
       this.state,
-      new EitherFormat(new WechatCallbacks(keys, this.state, ofPartner), new WechatV2Callbacks(keys.v2, this.state)),
+      new EitherFormat(
+        new WechatCallbacks(keys, this.state, this.ledger),
+        new WechatV2Callbacks(keys.v2, this.state, this.ledger),
+      ),
     );
-    this.ledger = new WechatLedger(this.state, this.callbacks);
     this.v2 = new WechatV2Wire(keys.v2, this.state, this.ledger, this.callbacks);
     this.verifier = new RequestVerifier(keys, options.now, () => {
       this.state.meter.replayedNonces += 1;
@@ -137,7 +137,7 @@ export class WechatSimulator implements GatewaySimulator {
   }
 
   connectorConfig(baseUrl: string, variant?: AccountVariant): Record<string, unknown> {
-    if (variant === 'v2') return this.v2.connectorConfig(baseUrl);
+    if (variant === 'v2' || variant === 'partnerV2') return this.v2.connectorConfig(baseUrl, variant === 'partnerV2');
     const merchant =
       variant === 'partner'
         ? { mchId: this.keys.partner.mchId, subMchId: this.keys.partner.subMchId }
@@ -309,7 +309,7 @@ export class WechatSimulator implements GatewaySimulator {
 
   private query(record: RefundRecord, call: Call, fault: Fault | null): Record<string, unknown> {
     const nowMs = this.state.now();
-    if (record.stored && !this.belongsTo(record, call)) throw refundNotFound();
+    if (record.stored && !this.ledger.belongsTo(record, call.subMchId !== undefined)) throw refundNotFound();
     if (fault?.kind === 'notFoundThenFound' || statusAt(record, nowMs) === 'notFound') throw refundNotFound();
     const answer = this.view(record, fault);
     if (fault?.kind === 'successThenFailed') {
@@ -321,14 +321,15 @@ export class WechatSimulator implements GatewaySimulator {
   }
 
   private create(record: RefundRecord, body: WechatCreate, call: Call, fault: Fault | null): Record<string, unknown> {
-    if (record.stored && !this.belongsTo(record, call)) throw new LedgerRefusal('mismatch');
-    this.belongsTo(record, call);
-    this.ledger.create(record, body, { secondKey: call.replyKey === this.keys.publicKey });
+    this.ledger.create(record, body, {
+      isPartner: call.subMchId !== undefined,
+      secondKey: call.replyKey === this.keys.publicKey,
+    });
     return this.view(record, fault);
   }
 
   private redrive(record: RefundRecord, body: AbnormalBody, call: Call, fault: Fault | null): Record<string, unknown> {
-    if (!this.belongsTo(record, call)) throw refundNotFound();
+    if (!this.ledger.belongsTo(record, call.subMchId !== undefined)) throw refundNotFound();
     if (body.outRefundNo !== record.outRefundNo) throw invalidRequest('您的请求参数与退款单信息不一致');
     if (!this.ledger.isAbnormal(record)) throw invalidRequest('退款单状态不是退款异常，不能发起异常退款');
     for (const [pointer, ciphertext] of Object.entries({
@@ -344,14 +345,6 @@ export class WechatSimulator implements GatewaySimulator {
     }
     this.ledger.redrive(record);
     return this.view(record, fault);
-  }
-
-  /** A refund is of whoever makes it; one that the control API put there, of whoever asks first. */
-  private belongsTo(record: RefundRecord, call: Call): boolean {
-    const isPartner = call.subMchId !== undefined;
-    const owner = this.partnerOwns.get(record) ?? isPartner;
-    this.partnerOwns.set(record, owner);
-    return owner === isPartner;
   }
 
   private goodReplaced(): PlatformCertificate[] {

@@ -169,6 +169,19 @@ describe('the connector and the gateway’s wire', () => {
     expect(await query({ gatewayRequestNo: 'R9' })).toMatchObject({ kind: 'notFound', authenticated: false });
   });
 
+  it('a service provider refunds and asks for its sub-merchant, whose refunds are its own', async () => {
+    const partner = settingsFor(sandbox, wechatV2Gateway, { variant: 'partnerV2' });
+    expect(wechatV2Gateway.merchantId(partner)).toBe('1900000200/1900000209');
+    expect(await create({}, partner)).toMatchObject({
+      kind: 'processing',
+      identity: { merchantId: '1900000200/1900000209' },
+    });
+    expect(await query({}, partner)).toMatchObject({ kind: 'processing', authenticated: true });
+    expect(await query()).toMatchObject({ kind: 'notFound' });
+    const { subMchId: _sub, ...nameless } = partner;
+    expect(await errorOf(query({}, nameless))).toMatchObject({ kind: 'badConfig', code: 'return_fail' });
+  });
+
   describe('over TLS', () => {
     /** What stands before the real gateway: asks for the merchant's certificate, and passes on what its holder sends. */
     let door: Server;
@@ -474,6 +487,25 @@ describe('through the whole service', () => {
         expect(await gateway.truth(refundNo)).toMatchObject({ queries: 0 });
       },
     );
+
+    it('of a service provider are taken at its account, and at no other', async () => {
+      const id = 'wechat-v2-partner';
+      const partner = flowOf(service, gateway, CHANNEL, id);
+      const notifyUrl = partner.callbackUrl('wechat');
+      const config = settingsFor(service.sandbox, wechatV2Gateway, { variant: 'partnerV2', more: { notifyUrl } });
+      await service.app
+        .get(GatewayAccountService)
+        .put(id, { channel: CHANNEL, sandbox: true, config: { ...config } as unknown as Json });
+      const made = await partner.created();
+      await succeed(made.id);
+      await expect.poll(async () => (await storedCallbacks(service, { gatewayRequestNo: made.id })).length).toBe(1);
+      await callbacksWorkedOn(service);
+      expect(await service.refund(made.id)).toMatchObject({ status: 'success' });
+      const [record] = await storedCallbacks(service, { gatewayRequestNo: made.id });
+      expect(record).toMatchObject({ gatewayAccountId: id });
+      expect(record?.observation.identity.merchantId).toBe('1900000200/1900000209');
+      expect(await gateway.callBack(made.id, flow.callbackUrl('wechat'))).toMatchObject({ status: 401 });
+    });
 
     it('of the other API are refused at this account, and those of this one there', async () => {
       const newer = await flow.followed('success');

@@ -106,8 +106,11 @@ describe('the published vectors', () => {
 
   it('the official example is accepted as a request', () => {
     const { fields, sign: given } = vectors.signatures[0] ?? { fields: {}, sign: '' };
-    const keys = { appId: 'wxd930ea5d5a258f4f', mchId: '10000100', apiKey: vectors.apiKey };
-    expect(authenticate({ ...fields, sign: given } as Members, keys as never)).toBe('MD5');
+    const keys = { appId: 'wxd930ea5d5a258f4f', mchId: '10000100', apiKey: vectors.apiKey, partner: {} };
+    expect(authenticate({ ...fields, sign: given } as Members, keys as never)).toEqual({
+      signType: 'MD5',
+      isPartner: false,
+    });
     expect(() => authenticate({ ...fields, sign: given, body: 'x' } as Members, keys as never)).toThrow('签名错误');
   });
 });
@@ -377,6 +380,30 @@ describe('a notification', () => {
     await gateway.refund('R1', 'TRADE-1', 'processing', { api: 'v2' });
     for (const status of ['abnormal', 'failed']) await gateway.callBack('R1', receiver.url, { status });
     expect(receiver.received.map(({ body }) => open(body).refund_status)).toEqual(['CHANGE', 'REFUNDCLOSE']);
+  });
+});
+
+describe('a service provider', () => {
+  const partner = { members: { mch_id: '1900000200', sub_mch_id: '1900000209' } };
+
+  it('names its sub-merchant, and is answered with it', async () => {
+    const { http: _http, sign: given, ...members } = await refund('R1', {}, partner);
+    expect(members).toMatchObject({ result_code: 'SUCCESS', ...partner.members });
+    expect(given).toBe(sign(members, 'MD5'));
+    for (const sub_mch_id of [null, '1900000210'])
+      expect(await refund('R2', {}, { members: { ...partner.members, sub_mch_id } })).toMatchObject({
+        return_code: 'FAIL',
+        return_msg: '商户号mch_id或sub_mch_id不存在',
+      });
+  });
+
+  it('has refunds of its own, and the direct merchant has none of them', async () => {
+    await refund('R1', {}, partner);
+    expect(await query('R1', partner)).toMatchObject({ refund_status_0: 'PROCESSING' });
+    expect(await query('R1')).toMatchObject({ err_code: 'REFUNDNOTEXIST' });
+    expect(await refund('R1')).toMatchObject({ err_code: 'INVALID_REQUEST' });
+    await gateway.callBack('R1', receiver.url, { status: 'success' });
+    expect(read(receiver.received[0]?.body ?? '')).toMatchObject(partner.members);
   });
 });
 
