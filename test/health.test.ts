@@ -128,6 +128,7 @@ describe.runIf((await hasRedis()) && (await hasMysql()))('a service with MariaDB
       expect((await ready(service)).body).toEqual({
         status: 'ready',
         checks: { database: 'ok', migrations: 'ok', queue: 'ok' },
+        refunds: { silent: 0, stuck: 0 },
       });
       for (const socket of sockets) socket.pause();
       const { body, tookMs } = await vi.waitFor(

@@ -86,9 +86,17 @@ describe('the watch over open refunds', () => {
     expect((await watch().check()).silent).toBe(1);
     expect(raised('REFUNDS_SILENT')).toBe(1);
     expect(alertLines('REFUNDS_SILENT')).toHaveLength(1);
+    const health = async () => (await (await fetch(`${service.url}/health/ready`)).json()) as Record<string, unknown>;
+    expect(await health()).toMatchObject({ status: 'ready', refunds: { silent: 1, stuck: 1 } });
+    const metrics = async () => (await fetch(`${service.url}/metrics`)).text();
+    expect(await metrics()).toMatch(/refund_sync_silent_refunds 1\n/);
+    expect(await metrics()).toMatch(/refund_sync_stuck_refunds\{channel="wechat_pay"\} 1\n/);
+    expect(await metrics()).toMatch(/refund_sync_alerts_total\{code="REFUNDS_SILENT"\} 1\n/);
     await service.db.read((manager) => manager.update(Refund, { id }, { nextSyncAt }));
     await watch().check();
     expect((await watch().vigilance()).silent).toBe(0);
+    // Health is good for half a second.
+    await expect.poll(health).toMatchObject({ status: 'ready', refunds: { silent: 0 } });
   });
 
   it('has norms of the gateways where the environment has none', async () => {

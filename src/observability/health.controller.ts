@@ -20,6 +20,17 @@ class ReadinessModel implements Readiness {
     example: { database: 'ok', migrations: 'ok', queue: 'ok', sweep: 'ok' },
   })
   checks: Record<string, string>;
+
+  @ApiProperty({
+    description:
+      'Does not count for `status`. `silent`: refunds that nobody would ever look at again, always 0; `stuck`: open for longer than their gateway usually takes (STUCK_AFTER). Null: could not be found out',
+    type: 'object',
+    nullable: true,
+    properties: { silent: { type: 'integer', example: 0 }, stuck: { type: 'integer', example: 0 } },
+    required: ['silent', 'stuck'],
+    example: { silent: 0, stuck: 0 },
+  })
+  refunds: { silent: number; stuck: number } | null;
 }
 
 @ApiTags('Machines')

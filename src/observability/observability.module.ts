@@ -12,6 +12,7 @@ import { MetricsRegistry } from './metrics/metrics.registry.js';
 import { MetricsService } from './metrics/metrics.service.js';
 import { ProcessMetrics } from './metrics/process-metrics.js';
 import { RefundMetrics } from './metrics/refund-metrics.js';
+import { VigilanceMetrics } from './metrics/vigilance-metrics.js';
 import { ReadinessService } from './readiness.service.js';
 import { Tracing } from './tracing/tracing.service.js';
 
@@ -28,6 +29,7 @@ import { Tracing } from './tracing/tracing.service.js';
     ReadinessService,
     RefundMetrics,
     Tracing,
+    VigilanceMetrics,
   ],
 })
 export class ObservabilityModule {}

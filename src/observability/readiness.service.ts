@@ -4,6 +4,7 @@ import { APP_CONFIG, type AppConfig } from '../config/app-config.js';
 import { Db } from '../database/db.js';
 import { SECOND_MS } from '../shared/clock.js';
 import { errorText } from '../shared/errors.js';
+import { RefundWatch } from '../sync/refund-watch.js';
 import { Sweeper } from '../sync/sweeper.js';
 import { SYNC_QUEUE, type SyncQueue } from '../sync/sync-queue.port.js';
 import { HealthProbe } from './health-probe.entity.js';
@@ -21,6 +22,11 @@ export interface Readiness {
   status: 'ready' | 'notReady';
   /** For each part `ok`, or what is wrong with it. */
   checks: Record<string, string>;
+  /**
+   * Not the health of a process, so it does not count for `status`: refunds that nobody would ever look at again (always 0), and those that
+   * have been open for longer than their gateway's norm. Null when that could not be found out.
+   */
+  refunds: { silent: number; stuck: number } | null;
 }
 
 /** Whether this process can do what its role demands, tried out and not guessed. */
@@ -32,6 +38,7 @@ export class ReadinessService implements BeforeApplicationShutdown {
   constructor(
     private readonly db: Db,
     private readonly sweeper: Sweeper,
+    private readonly watch: RefundWatch,
     @Inject(SYNC_QUEUE) private readonly queue: SyncQueue,
     @Inject(APP_CONFIG) private readonly config: AppConfig,
   ) {}
@@ -42,7 +49,7 @@ export class ReadinessService implements BeforeApplicationShutdown {
   }
 
   async readiness(): Promise<Readiness> {
-    if (this.stopping) return { status: 'notReady', checks: { process: 'is stopping' } };
+    if (this.stopping) return { status: 'notReady', checks: { process: 'is stopping' }, refunds: null };
     return this.checked.get();
   }
 
@@ -53,11 +60,22 @@ export class ReadinessService implements BeforeApplicationShutdown {
       queue: () => this.queue.ping(),
       ...(this.config.role === 'api' ? {} : { sweep: async () => this.sweeps() }),
     };
-    const results = await Promise.all(
-      Object.entries(probes).map(async ([part, probe]) => [part, await resultOf(probe)] as const),
-    );
+    const [results, refunds] = await Promise.all([
+      Promise.all(Object.entries(probes).map(async ([part, probe]) => [part, await resultOf(probe)] as const)),
+      this.openRefunds(),
+    ]);
     const ready = results.every(([, result]) => result === 'ok');
-    return { status: ready ? 'ready' : 'notReady', checks: Object.fromEntries(results) };
+    return { status: ready ? 'ready' : 'notReady', checks: Object.fromEntries(results), refunds };
+  }
+
+  private async openRefunds(): Promise<Readiness['refunds']> {
+    try {
+      const { silent, ages } = await within(this.watch.vigilance(), PROBE_TIMEOUT_MS);
+      return { silent, stuck: ages.reduce((total, { stuck }) => total + stuck, 0) };
+    } catch {
+      // What keeps it from being found out is among the checks.
+      return null;
+    }
   }
 
   /** A replica, a full disk and a read-only file all read well. */

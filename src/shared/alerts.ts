@@ -7,7 +7,8 @@ import { Injectable, Logger } from '@nestjs/common';
  * - REFUNDS_SILENT: refunds that nobody would ever look at again
  * - REFUNDS_STUCK: refunds that have been open for longer than their gateway's norm
  */
-export type AlertCode = 'OVER_REFUNDED' | 'REFUNDS_SILENT' | 'REFUNDS_STUCK';
+export const ALERT_CODES = ['OVER_REFUNDED', 'REFUNDS_SILENT', 'REFUNDS_STUCK'] as const;
+export type AlertCode = (typeof ALERT_CODES)[number];
 
 /** Alerts are log lines of level error with a stable code, and are counted for whoever exports metrics. */
 @Injectable()

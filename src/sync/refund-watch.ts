@@ -39,17 +39,17 @@ export class RefundWatch implements OnApplicationBootstrap {
 
   onApplicationBootstrap(): void {
     if (this.config.role === 'api') return;
-    const interval = setInterval(() => void this.tick(), MIN_PAUSE_MS);
+    const interval = setInterval(() => {
+      if (!this.isFresh()) void this.tick();
+    }, MIN_PAUSE_MS);
     interval.unref();
     this.scheduler.addInterval(WATCH, interval);
   }
 
-  /** For health and metrics: not older than a minute or so, however often one asks. */
+  /** For health and metrics. To count the silent ones costs nothing; ages are a minute or so old, however often one asks. */
   async vigilance(): Promise<RefundVigilance> {
-    const { found } = this;
-    const goodForMs = found && Math.max(MIN_PAUSE_MS - SECOND_MS, PAUSE_PER_ROUND * found.tookMs);
-    if (found && goodForMs !== undefined && performance.now() - found.atMs < goodForMs) return found.vigilance;
-    return this.check();
+    if (this.found === undefined || !this.isFresh()) return this.check();
+    return { ...this.found.vigilance, silent: await this.silentRefunds.count() };
   }
 
   /** Looks now, and raises what somebody must know. */
@@ -82,6 +82,12 @@ export class RefundWatch implements OnApplicationBootstrap {
     return vigilance;
   }
 
+  private isFresh(): boolean {
+    if (this.found === undefined) return false;
+    const goodForMs = Math.max(MIN_PAUSE_MS - SECOND_MS, PAUSE_PER_ROUND * this.found.tookMs);
+    return performance.now() - this.found.atMs < goodForMs;
+  }
+
   private say(worries: ReadonlyMap<string, () => void>): void {
     for (const what of this.said.keys()) if (!worries.has(what)) this.said.delete(what);
     for (const [what, say] of worries) {
@@ -94,7 +100,7 @@ export class RefundWatch implements OnApplicationBootstrap {
 
   private async tick(): Promise<void> {
     try {
-      await this.vigilance();
+      await this.check();
     } catch (error) {
       this.logger.warn({ msg: 'the watch over open refunds could not look', error: errorText(error) });
     }

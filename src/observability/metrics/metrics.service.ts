@@ -6,6 +6,7 @@ import { MetricsRegistry } from './metrics.registry.js';
 import type { MetricsSource } from './metrics-source.js';
 import { ProcessMetrics } from './process-metrics.js';
 import { RefundMetrics } from './refund-metrics.js';
+import { VigilanceMetrics } from './vigilance-metrics.js';
 
 /** Prometheus waits ten seconds for the whole answer. */
 const LOOKUP_TIMEOUT_MS = 3_000;
@@ -22,13 +23,14 @@ export class MetricsService {
     refunds: RefundMetrics,
     ledger: LedgerMetrics,
     process: ProcessMetrics,
+    vigilance: VigilanceMetrics,
   ) {
     this.failures = metrics.counter(
       'metrics_failures_total',
       'Times that metrics could not be looked up; they are left out of the answer then',
       ['source'],
     );
-    this.sources = [refunds, ledger, process].map((source) => {
+    this.sources = [refunds, ledger, process, vigilance].map((source) => {
       this.failures.inc({ source: source.name }, 0);
       return new Shared(() => this.refresh(source), source.goodForMs);
     });
