@@ -493,9 +493,7 @@ describe('through the whole service', () => {
       const partner = flowOf(service, gateway, CHANNEL, id);
       const notifyUrl = partner.callbackUrl('wechat');
       const config = settingsFor(service.sandbox, wechatV2Gateway, { variant: 'partnerV2', more: { notifyUrl } });
-      await service.app
-        .get(GatewayAccountService)
-        .put(id, { channel: CHANNEL, sandbox: true, config: { ...config } as unknown as Json });
+      await service.app.get(GatewayAccountService).put(id, { channel: CHANNEL, sandbox: true, config: { ...config } });
       const made = await partner.created();
       await succeed(made.id);
       await expect.poll(async () => (await storedCallbacks(service, { gatewayRequestNo: made.id })).length).toBe(1);
