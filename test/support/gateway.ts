@@ -4,6 +4,7 @@ import type { FindOptionsWhere } from 'typeorm';
 import { expect } from 'vitest';
 import { CallbackRecord } from '../../src/callback/callback-record.entity.js';
 import { GatewayAccountService } from '../../src/gateway/gateway-account.service.js';
+import { caughtRequest } from './caught-request.js';
 import { WECHAT_ACCOUNT, type TestService } from './service.js';
 
 export const CHANNEL = 'wechat_pay';
@@ -209,26 +210,9 @@ export async function caughtCallback(
   no: string,
   options: Omit<CallbackOptions, 'notifyUrl'> = {},
 ): Promise<WireCallback> {
-  let caught: WireCallback | undefined;
-  const server = createServer((request, response) => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.once('end', () => {
-      const headers = Object.entries(request.headers).filter(([name]) => /^(content-type|wechatpay-)/.test(name));
-      caught = {
-        headers: Object.fromEntries(headers) as Record<string, string>,
-        body: Buffer.concat(chunks).toString(),
-      };
-      response.writeHead(204).end();
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await callBack(service, no, { ...options, notifyUrl: `http://127.0.0.1:${port}/` });
-  server.closeAllConnections();
-  await new Promise((resolve) => server.close(resolve));
-  if (!caught) throw new Error('the gateway sent nothing');
-  return caught;
+  const { headers, body } = await caughtRequest((url) => callBack(service, no, { ...options, notifyUrl: url }));
+  const kept = Object.entries(headers).filter(([name]) => /^(content-type|wechatpay-)/.test(name));
+  return { headers: Object.fromEntries(kept) as Record<string, string>, body: body.toString() };
 }
 
 export async function deliver(
