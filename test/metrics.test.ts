@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import type { EntityManager } from 'typeorm';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { insertRows } from '../src/database/bulk.js';
@@ -104,6 +105,53 @@ describe('the metrics of a service', () => {
     } finally {
       await guarded.close();
     }
+  });
+});
+
+/** Names without what Prometheus adds to those of histograms. */
+function namesIn(text: string): Set<string> {
+  const names = text.match(/\b(?:refund_sync|process|nodejs)_[a-z0-9_]+\b/g) ?? [];
+  return new Set(names.map((name) => name.replace(/_(?:bucket|count|sum)$/, '')));
+}
+
+describe('alert rules, dashboard and documentation', () => {
+  const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
+  const rules = read('deploy/prometheus/alerts.yml');
+  const dashboard = JSON.parse(read('deploy/grafana/refund-sync.json')) as {
+    panels: { type: string; title: string; targets?: { expr: string }[] }[];
+  };
+  const docs = read('docs/operations.md');
+  let exported: Set<string>;
+  let own: string[];
+
+  beforeAll(async () => {
+    const service = await startService();
+    const text = await (await fetch(`${service.url}/metrics`)).text();
+    await service.close();
+    exported = new Set([...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name ?? ''));
+    own = [...exported].filter((name) => name.startsWith('refund_sync_'));
+  });
+
+  it('use metrics that there are', () => {
+    const used = dashboard.panels.flatMap(({ targets = [] }) => targets.map(({ expr }) => expr)).join('\n');
+    expect([...namesIn(used)].filter((name) => !exported.has(name))).toEqual([]);
+    expect([...namesIn(rules)].filter((name) => !exported.has(name))).toEqual([]);
+    expect(namesIn(rules).size).toBeGreaterThan(15);
+  });
+
+  it('use every metric of ours: one that nobody looks at is not worth its cost', () => {
+    const used = namesIn(JSON.stringify(dashboard) + rules);
+    expect(own.filter((name) => !used.has(name))).toEqual([]);
+    expect(own.length).toBeGreaterThan(25);
+  });
+
+  it('explain every metric and every alert, and nothing that is not there', () => {
+    const explained = namesIn(docs);
+    expect(own.filter((name) => !explained.has(name))).toEqual([]);
+    expect([...explained].filter((name) => !exported.has(name))).toEqual([]);
+    const alerts = [...rules.matchAll(/- alert: (\w+)/g)].map(([, name]) => name ?? '');
+    expect(alerts.length).toBeGreaterThan(10);
+    expect(alerts.filter((name) => !docs.includes(`\`${name}\``))).toEqual([]);
   });
 });
 

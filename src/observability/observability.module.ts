@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { GatewayModule } from '../gateway/gateway.module.js';
 import { LedgerModule } from '../ledger/ledger.module.js';
+import { NotificationModule } from '../notification/notification.module.js';
 import { RefundModule } from '../refund/refund.module.js';
 import { SyncModule } from '../sync/sync.module.js';
 import { HealthController } from './health.controller.js';
@@ -10,6 +11,7 @@ import { LedgerMetrics } from './metrics/ledger-metrics.js';
 import { MetricsController } from './metrics/metrics.controller.js';
 import { MetricsRegistry } from './metrics/metrics.registry.js';
 import { MetricsService } from './metrics/metrics.service.js';
+import { NotificationMetrics } from './metrics/notification-metrics.js';
 import { ProcessMetrics } from './metrics/process-metrics.js';
 import { RefundMetrics } from './metrics/refund-metrics.js';
 import { VigilanceMetrics } from './metrics/vigilance-metrics.js';
@@ -17,7 +19,7 @@ import { ReadinessService } from './readiness.service.js';
 import { Tracing } from './tracing/tracing.service.js';
 
 @Module({
-  imports: [GatewayModule, LedgerModule, RefundModule, SyncModule],
+  imports: [GatewayModule, LedgerModule, NotificationModule, RefundModule, SyncModule],
   controllers: [HealthController, MetricsController],
   providers: [
     EventMetrics,
@@ -25,6 +27,7 @@ import { Tracing } from './tracing/tracing.service.js';
     LedgerMetrics,
     MetricsRegistry,
     MetricsService,
+    NotificationMetrics,
     ProcessMetrics,
     ReadinessService,
     RefundMetrics,

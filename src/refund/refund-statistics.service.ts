@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { Db } from '../database/db.js';
 import { rawTime } from '../database/raw-values.js';
 import { CHANNELS, type Channel } from '../gateway/gateway.port.js';
+import type { NotificationState } from './notification.entity.js';
 import type { RefundStatus } from './refund-status.js';
 
 /** Nothing is counted farther than this: who has more than so many of something wants to know that, not how many. */
@@ -29,10 +30,11 @@ export interface DueRefunds {
   oldestDueAt: Date | null;
 }
 
+const UNDELIVERED = ['pending', 'paused', 'exhausted'] as const satisfies readonly NotificationState[];
+
 export interface OutboxBacklog {
   /** At most COUNT_CAP each. */
-  pending: number;
-  exhausted: number;
+  counts: Record<(typeof UNDELIVERED)[number], number>;
   /** Since when the first has been due to be sent. */
   oldestDueAt: Date | null;
 }
@@ -80,13 +82,15 @@ export class RefundStatistics {
   }
 
   async outbox(): Promise<OutboxBacklog> {
-    const [row] = await this.query(
-      `SELECT ${counted('notification', "state = 'pending'")} AS n, ` +
-        `${counted('notification', "state = 'exhausted'")} AS exhausted, ` +
-        "(SELECT MIN(nextAttemptAt) FROM notification WHERE state = 'pending') AS oldest",
+    const counts = UNDELIVERED.map((state) => `${counted('notification', `state = '${state}'`)} AS ${state}`);
+    const [row = {}] = await this.query(
+      `SELECT ${counts.join(', ')}, (SELECT MIN(nextAttemptAt) FROM notification WHERE state = 'pending') AS oldest`,
     );
-    const { count, oldest } = countAndTime(row);
-    return { pending: count, exhausted: Number(row?.['exhausted'] ?? 0), oldestDueAt: oldest };
+    const countOf = (state: (typeof UNDELIVERED)[number]): number => Number(row[state] ?? 0);
+    return {
+      counts: { pending: countOf('pending'), paused: countOf('paused'), exhausted: countOf('exhausted') },
+      oldestDueAt: rawTime(row['oldest']),
+    };
   }
 
   /** Payments of which more was refunded than was paid: money that is lost until somebody acts. */

@@ -4,6 +4,7 @@ import { Shared, within } from '../within.js';
 import { LedgerMetrics } from './ledger-metrics.js';
 import { MetricsRegistry } from './metrics.registry.js';
 import type { MetricsSource } from './metrics-source.js';
+import { NotificationMetrics } from './notification-metrics.js';
 import { ProcessMetrics } from './process-metrics.js';
 import { RefundMetrics } from './refund-metrics.js';
 import { VigilanceMetrics } from './vigilance-metrics.js';
@@ -21,6 +22,7 @@ export class MetricsService {
   constructor(
     private readonly metrics: MetricsRegistry,
     refunds: RefundMetrics,
+    notifications: NotificationMetrics,
     ledger: LedgerMetrics,
     process: ProcessMetrics,
     vigilance: VigilanceMetrics,
@@ -30,7 +32,7 @@ export class MetricsService {
       'Times that metrics could not be looked up; they are left out of the answer then',
       ['source'],
     );
-    this.sources = [refunds, ledger, process, vigilance].map((source) => {
+    this.sources = [refunds, notifications, ledger, process, vigilance].map((source) => {
       this.failures.inc({ source: source.name }, 0);
       return new Shared(() => this.refresh(source), source.goodForMs);
     });

@@ -17,8 +17,6 @@ export class RefundMetrics implements MetricsSource {
   private readonly oldestUnresolved;
   private readonly due;
   private readonly oldestDue;
-  private readonly outbox;
-  private readonly notificationLag;
   private readonly overRefunded;
   private readonly silent;
 
@@ -44,11 +42,6 @@ export class RefundMetrics implements MetricsSource {
     this.oldestDue = metrics.gauge('oldest_due_age_seconds', 'For how long the first of them has been due', [
       'account',
     ]);
-    this.outbox = metrics.gauge('notifications', `Notifications that wait, or were given up, ${CAPPED}`, ['state']);
-    this.notificationLag = metrics.gauge(
-      'notification_lag_seconds',
-      'For how long the first notification has been due and was not sent; 0 when none is due',
-    );
     this.silent = metrics.gauge(
       'silent_refunds',
       'Refunds that are not at their end, are no case, and that nobody will look at again: always 0',
@@ -79,18 +72,13 @@ export class RefundMetrics implements MetricsSource {
       this.oldestDue.set({ account }, ageS(oldestDueAt));
     }
 
-    const { pending, exhausted, oldestDueAt } = await this.statistics.outbox();
-    this.outbox.set({ state: 'pending' }, pending);
-    this.outbox.set({ state: 'exhausted' }, exhausted);
-    this.notificationLag.set(ageS(oldestDueAt));
     this.overRefunded.set(await this.statistics.overRefundedPayments());
     this.silent.set(await this.silentRefunds.count());
   }
 
   reset(): void {
-    for (const gauge of [this.unresolved, this.oldestUnresolved, this.due, this.oldestDue, this.outbox]) gauge.reset();
+    for (const gauge of [this.unresolved, this.oldestUnresolved, this.due, this.oldestDue]) gauge.reset();
     // A metric without labels that is reset is 0, which here would say that all is well.
-    this.notificationLag.set(NaN);
     this.overRefunded.set(NaN);
     this.silent.set(NaN);
   }
