@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { holdBack, trackCall } from '../call.js';
+import { ERROR_PAGE, settle, trackCall, underFault, type Interruption } from '../call.js';
 import { CallbackSender } from '../callbacks.js';
 import { FaultPlan, type Fault } from '../faults.js';
 import {
@@ -11,7 +10,7 @@ import {
   type ChannelState,
   type GatewaySimulator,
 } from '../gateway.js';
-import { BodyTooLarge, cutConnection, readBody } from '../http.js';
+import { BodyTooLarge, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
 import {
   BookFull,
@@ -49,7 +48,6 @@ const GATEWAY_PATH = '/gateway.do';
 const REFUND = 'alipay.trade.refund';
 const QUERY = 'alipay.trade.fastpay.refund.query';
 const MAX_BODY_BYTES = 64 * 1024;
-const DEFAULT_SLOW_MS = 1500;
 const CURRENCY = 'CNY';
 
 /** One request on its way through. */
@@ -74,9 +72,6 @@ interface Reply {
   /** The refund that it describes, when it does nothing else. */
   about: RefundRecord | null;
 }
-
-/** What becomes of a call: an answer, an error page in front of the gateway, a cut connection, or silence. */
-type Outcome = Reply | 'errorPage' | 'rst' | 'fin' | 'silence';
 
 export interface AlipayOptions {
   ring: KeyRing;
@@ -153,7 +148,7 @@ export class AlipaySimulator implements GatewaySimulator {
       caller: 'unknown',
       release: () => undefined,
     };
-    let outcome: Outcome;
+    let outcome: Reply | Interruption;
     try {
       if (request.method !== 'POST' && request.method !== 'GET') throw invalid('method', '无效的请求方式');
       const body = await readBody(request, MAX_BODY_BYTES);
@@ -162,24 +157,12 @@ export class AlipaySimulator implements GatewaySimulator {
     } catch (error) {
       outcome = this.replyToRefusal(error);
     }
-    if (outcome === 'silence') {
-      holdBack(request, response);
-      return;
-    }
-    if (outcome === 'rst' || outcome === 'fin') {
-      call.release();
-      cutConnection(request, outcome);
-      return;
-    }
-    if (settings.latencyMs > 0) await sleep(settings.latencyMs, undefined, { ref: false });
-    if (outcome === 'errorPage') {
-      send(call, 500, '<html><head><title>500 Internal Server Error</title></head></html>');
-      return;
-    }
-    send(call, 200, await this.envelope(call, outcome));
+    const left = await settle(call, outcome, settings.latencyMs);
+    if (left === 'errorPage') send(call, 500, ERROR_PAGE);
+    else if (left !== null) send(call, 200, await this.envelope(call, left));
   }
 
-  private async perform(call: Call, inSecond: number): Promise<Outcome> {
+  private async perform(call: Call, inSecond: number): Promise<Reply | Interruption> {
     const { faults, meter, now, settings } = this.state;
     const method = methodOf(call.parameters);
     call.member = `${method.replaceAll('.', '_')}_response`;
@@ -194,40 +177,22 @@ export class AlipaySimulator implements GatewaySimulator {
 
     const fault = faults.pick({ operation, outRefundNo: record.outRefundNo, status: statusAt(record, now()) });
     if (fault) meter.countFault(fault.kind);
-    switch (fault?.kind) {
-      case 'reset':
-        return 'rst';
-      case 'lostRequest':
-        return 'fin';
-      case 'http500':
-        return 'errorPage';
-      case 'http429':
+    return underFault<Reply>(fault, {
+      limited: () => {
         throw callLimited();
-      case 'systemError':
-        throw systemError(fault.fired);
-      case 'refused':
-        return { ...this.replyToRefusal(invalidParameter('refused by a fault of the sandbox')), fault };
-      default:
-        break;
-    }
-
-    let reply: Reply;
-    try {
-      reply = { text: wireJson(act(fault)), refused: false, fault, about: fault ? null : record };
-    } catch (error) {
-      reply = { ...this.replyToRefusal(error), fault };
-    }
-    switch (fault?.kind) {
-      case 'timeout':
-        return 'silence';
-      case 'lostAnswer':
-        return 'fin';
-      case 'slow':
-        await sleep(fault.delayMs ?? DEFAULT_SLOW_MS, undefined, { ref: false });
-        return reply;
-      default:
-        return reply;
-    }
+      },
+      systemError: (turn) => {
+        throw systemError(turn);
+      },
+      refused: () => ({ ...this.replyToRefusal(invalidParameter('refused by a fault of the sandbox')), fault }),
+      answer: () => {
+        try {
+          return { text: wireJson(act(fault)), refused: false, fault, about: fault ? null : record };
+        } catch (error) {
+          return { ...this.replyToRefusal(error), fault };
+        }
+      },
+    });
   }
 
   private queryCall(call: Call): Act {

@@ -1,10 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { holdBack, trackCall } from '../call.js';
+import { ERROR_PAGE, settle, trackCall, underFault, type Interruption } from '../call.js';
 import { CallbackSender } from '../callbacks.js';
 import { FaultPlan, type Fault } from '../faults.js';
 import { DEFAULT_SETTINGS, type ChannelSettings, type ChannelState, type GatewaySimulator } from '../gateway.js';
-import { BodyTooLarge, cutConnection, readBody } from '../http.js';
+import { BodyTooLarge, readBody } from '../http.js';
 import type { KeyRing } from '../keys.js';
 import {
   BookFull,
@@ -26,7 +25,6 @@ const API_PATH = '/gateway/api';
 const REFUND_PATH = `${API_PATH}/backTransReq.do`;
 const QUERY_PATH = `${API_PATH}/queryTrans.do`;
 const MAX_BODY_BYTES = 64 * 1024;
-const DEFAULT_SLOW_MS = 1500;
 const CURRENCY = 'CNY';
 /** What every answer repeats of its request. */
 const ECHOED = [
@@ -58,9 +56,6 @@ interface Reply {
   /** The fault that the sending of it still has to commit. */
   fault: Fault | null;
 }
-
-/** What becomes of a call: an answer, an error page in front of the gateway, a cut connection, or silence. */
-type Outcome = Reply | 'errorPage' | 'rst' | 'fin' | 'silence';
 
 interface Act {
   record: RefundRecord;
@@ -129,7 +124,7 @@ export class UnionpaySimulator implements GatewaySimulator {
     const { meter, now, settings } = this.state;
     const inSecond = meter.countRequest(now());
     const call: Call = { request, response, form: {}, isAuthenticated: false, release: () => undefined };
-    let outcome: Outcome;
+    let outcome: Reply | Interruption;
     try {
       if (request.method !== 'POST') throw new UnionpayRefusal('10', 'method');
       call.form = parseForm(await readBody(request, MAX_BODY_BYTES), request.headers['content-type']);
@@ -137,24 +132,12 @@ export class UnionpaySimulator implements GatewaySimulator {
     } catch (error) {
       outcome = this.replyToRefusal(error, null);
     }
-    if (outcome === 'silence') {
-      holdBack(request, response);
-      return;
-    }
-    if (outcome === 'rst' || outcome === 'fin') {
-      call.release();
-      cutConnection(request, outcome);
-      return;
-    }
-    if (settings.latencyMs > 0) await sleep(settings.latencyMs, undefined, { ref: false });
-    if (outcome === 'errorPage') {
-      send(call, 500, '<html><head><title>500 Internal Server Error</title></head></html>');
-      return;
-    }
-    send(call, 200, await this.wireText(call, outcome));
+    const left = await settle(call, outcome, settings.latencyMs);
+    if (left === 'errorPage') send(call, 500, ERROR_PAGE);
+    else if (left !== null) send(call, 200, await this.wireText(call, left));
   }
 
-  private async perform(call: Call, inSecond: number): Promise<Outcome> {
+  private async perform(call: Call, inSecond: number): Promise<Reply | Interruption> {
     const { faults, meter, now, settings } = this.state;
     checkMessage(call.form, this.keys);
     call.isAuthenticated = true;
@@ -166,41 +149,23 @@ export class UnionpaySimulator implements GatewaySimulator {
 
     const fault = faults.pick({ operation, outRefundNo: record.outRefundNo, status: statusAt(record, now()) });
     if (fault) meter.countFault(fault.kind);
-    switch (fault?.kind) {
-      case 'reset':
-        return 'rst';
-      case 'lostRequest':
-        return 'fin';
-      case 'http500':
-        return 'errorPage';
-      case 'http429':
+    return underFault<Reply>(fault, {
+      limited: () => {
         throw new UnionpayRefusal('37', 'fault');
-      case 'systemError':
-        // The gateway has two ways to say that it could not: both in turn.
-        throw new UnionpayRefusal(fault.fired % 2 === 1 ? '06' : '02', 'fault');
-      case 'refused':
-        return this.replyToRefusal(new UnionpayRefusal('33', 'fault'), fault);
-      default:
-        break;
-    }
-
-    let reply: Reply;
-    try {
-      reply = { fields: act(fault), refused: false, fault };
-    } catch (error) {
-      reply = this.replyToRefusal(error, fault);
-    }
-    switch (fault?.kind) {
-      case 'timeout':
-        return 'silence';
-      case 'lostAnswer':
-        return 'fin';
-      case 'slow':
-        await sleep(fault.delayMs ?? DEFAULT_SLOW_MS, undefined, { ref: false });
-        return reply;
-      default:
-        return reply;
-    }
+      },
+      // The gateway has two ways to say that it could not: both in turn.
+      systemError: (turn) => {
+        throw new UnionpayRefusal(turn % 2 === 1 ? '06' : '02', 'fault');
+      },
+      refused: () => this.replyToRefusal(new UnionpayRefusal('33', 'fault'), fault),
+      answer: () => {
+        try {
+          return { fields: act(fault), refused: false, fault };
+        } catch (error) {
+          return this.replyToRefusal(error, fault);
+        }
+      },
+    });
   }
 
   private queryCall(form: Form): Act {

@@ -2,21 +2,13 @@ import { createPrivateKey } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
+import { unionpayAccount as config } from '../../../test/support/unionpay-account.js';
 import vectors from '../../../test/vectors/unionpay.json' with { type: 'json' };
 import { CallbackRejected, type CallbackMessage } from '../gateway.port.js';
 import { unionpayCallback } from './unionpay.callback.js';
-import type { UnionpayConfig } from './unionpay.config.js';
 import { messageText, signMessage } from './unionpay.signature.js';
 
 const { chain } = vectors;
-const config: UnionpayConfig = {
-  merId: '777290058110048',
-  privateKey: chain.merchant.privateKey,
-  signCert: chain.merchant.certificate,
-  middleCert: chain.middle,
-  rootCert: chain.root,
-  notifyUrl: 'https://refunds.example.com/callback/unionpay/1',
-};
 const notice: Record<string, string> = {
   accNo: '6216261000000000018',
   accessType: '0',

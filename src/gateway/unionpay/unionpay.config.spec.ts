@@ -1,19 +1,12 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
+import { unionpayAccount as good } from '../../../test/support/unionpay-account.js';
 import vectors from '../../../test/vectors/unionpay.json' with { type: 'json' };
 import { parseConfig } from '../config-schema.js';
-import { unionpayConfig, unionpayKeys, type UnionpayConfig } from './unionpay.config.js';
+import { unionpayConfig, unionpayKeys } from './unionpay.config.js';
 
 const { chain, keyA, real } = vectors;
-const good: UnionpayConfig = {
-  merId: '777290058110048',
-  privateKey: chain.merchant.privateKey,
-  signCert: chain.merchant.certificate,
-  middleCert: chain.middle,
-  rootCert: chain.root,
-  notifyUrl: 'https://refunds.example.com/callback/unionpay/1',
-};
 const faultsOf = (over: Record<string, unknown>) => parseConfig(unionpayConfig, { ...good, ...over }).faults;
 
 describe('the settings', () => {

@@ -2,6 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
 
+import { unionpayAccount as config } from '../../../test/support/unionpay-account.js';
 import vectors from '../../../test/vectors/unionpay.json' with { type: 'json' };
 import { GatewayError } from '../gateway.error.js';
 import type { GatewayCall, RefundOrder } from '../gateway.port.js';
@@ -11,14 +12,6 @@ import { createUnionpayGateway, unionpayGateway, unionpayPolicy } from './unionp
 import { messageText, signMessage, verifyMessage } from './unionpay.signature.js';
 
 const { chain } = vectors;
-const config: UnionpayConfig = {
-  merId: '777290058110048',
-  privateKey: chain.merchant.privateKey,
-  signCert: chain.merchant.certificate,
-  middleCert: chain.middle,
-  rootCert: chain.root,
-  notifyUrl: 'https://refunds.example.com/callback/unionpay/1',
-};
 const PAYMENT = '052401051658427862748';
 const order = (over: Partial<RefundOrder> = {}): RefundOrder => ({
   gatewayRequestNo: 'TESTREFUND0001',
