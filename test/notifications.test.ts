@@ -405,7 +405,7 @@ describe('notifications', () => {
       ...Array.from({ length: 4 }, () => 'delivered'),
       ...Array.from({ length: 4 }, () => 'pending'),
     ]);
-    clock.advance(61_000);
+    clock.advance(31_000);
     await relayed(service);
     for (const { refundNo } of refunds) expect(slow.of(refundNo)).toHaveLength(1);
     await slow.close();

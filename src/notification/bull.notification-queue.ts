@@ -16,7 +16,10 @@ export interface NotificationJob {
   notificationId: string;
 }
 
-/** The queue of the production profile: Bull, one job per notification with its id as job id. */
+/**
+ * The queue of the production profile: Bull, one job per claim. Not one per notification: what a dead worker held stays "active" in Redis
+ * until Bull finds out, and under the same job id the next claim of it would be taken for the same job.
+ */
 export class BullNotificationQueue implements NotificationQueue {
   private readonly running = new Set<Promise<void>>();
   private stopped = false;
@@ -37,8 +40,8 @@ export class BullNotificationQueue implements NotificationQueue {
     if (this.options.concurrency === 0) return;
     const working = this.queue.process(this.options.concurrency, async (job: Job<NotificationJob>) => {
       // Not thrown on: the outbox keeps what is due, so a failed job ends as a done one does.
-      const run = handler(String(job.id)).catch((error: unknown) =>
-        this.options.onError(`notification ${String(job.id)}`, errorText(error)),
+      const run = handler(job.data.notificationId).catch((error: unknown) =>
+        this.options.onError(`notification ${job.data.notificationId}`, errorText(error)),
       );
       this.running.add(run);
       await run;
@@ -50,9 +53,8 @@ export class BullNotificationQueue implements NotificationQueue {
   async submitMany(notificationIds: readonly string[]): Promise<void> {
     if (notificationIds.length === 0 || this.stopped) return;
     const opts = { removeOnComplete: true, removeOnFail: true, attempts: 1 };
-    // A job id that exists is left as it is by Redis itself.
     await this.inTime(() =>
-      this.queue.addBulk(notificationIds.map((id) => ({ data: { notificationId: id }, opts: { ...opts, jobId: id } }))),
+      this.queue.addBulk(notificationIds.map((notificationId) => ({ data: { notificationId }, opts }))),
     );
   }
 

@@ -11,7 +11,7 @@ import { NOTIFICATION_QUEUE } from './notification-queue.port.js';
 /** Its own connections: the sync queue closes those that it has made. */
 const CONFIG_KEY = 'notification';
 /** A dead worker's jobs are run again after this; they find in the outbox whether there is still something to do. */
-const LOCK_MS = 30_000;
+const LOCK_MS = 10_000;
 
 /** The queue of notifications: Bull where there is a Redis, else in this process. */
 @Module({})

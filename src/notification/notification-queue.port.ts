@@ -9,7 +9,7 @@ export type NotificationHandler = (notificationId: string) => Promise<void>;
  */
 export interface NotificationQueue {
   start(handler: NotificationHandler): Promise<void>;
-  /** An id that waits or runs already is left as it is. */
+  /** What was claimed just now. An id may be there twice: who comes second finds nothing to do. */
   submitMany(notificationIds: readonly string[]): Promise<void>;
   /** True once after everything that waited was lost. */
   hasForgotten(): Promise<boolean>;

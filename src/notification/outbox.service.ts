@@ -13,7 +13,7 @@ import { NotificationEndpoints } from './notification-endpoint.service.js';
 import type { DeliveryResult } from './notification.sender.js';
 
 /** A worker that was told of a notification and does not begin within this is taken for lost. */
-export const CLAIM_MS = 60 * SECOND_MS;
+const CLAIM_MS = 30 * SECOND_MS;
 /** Three times as long as the longest attempt; a process that dies holds its refund's notifications that long. */
 const LEASE_MS = 15 * SECOND_MS;
 /** A later notification looks again this long after the earlier one's next attempt; it is told sooner when that one is done. */
