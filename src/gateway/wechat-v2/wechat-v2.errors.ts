@@ -39,12 +39,18 @@ export const WECHAT_V2_REFUSALS: readonly RefusalRule[] = [
   refused('REFUNDNOTEXIST', QUERY, 'notFound', 'The refund is not found.'),
   refused('SYSTEMERROR', BOTH, 'unavailable', 'WeChat Pay has an error of its own.'),
   refused('BIZERR_NEED_RETRY', BOTH, 'unavailable', 'WeChat Pay wants the same request again.'),
+  refused(
+    'ORDER_NOT_READY',
+    CREATE,
+    'unavailable',
+    'The payment is still being worked on; send the same number again.',
+  ),
   refused('ERROR', CREATE, 'unavailable', 'WeChat Pay names no cause: the refund may have been made.'),
   refused('INVALID_REQ_TOO_MUCH', BOTH, 'rateLimited', 'Too many requests were wrong.'),
   refused('FREQUENCY_LIMITED', BOTH, 'rateLimited', 'WeChat Pay wants fewer calls.'),
   refused('FREQ_LIMIT', BOTH, 'rateLimited', 'WeChat Pay wants fewer calls.'),
 
-  // Proven refusals, each documented as the end of this request.
+  // Proven refusals. The vendor's words: 请求参数错误 … 再调用退款申请; 此状态代表退款申请失败，商户可自行处理退款; 请选择其他方式自行退款.
   refused('PARAM_ERROR', CREATE, 'rejected', 'A parameter is not allowed; nothing was booked.', true),
   refused('USER_ACCOUNT_ABNORMAL', CREATE, 'rejected', 'The payer’s account is closed; refund by other means.', true),
   refused('TRADE_OVERDUE', CREATE, 'rejected', 'The payment is too old to be refunded (a year).', true),
@@ -58,7 +64,7 @@ export const WECHAT_V2_REFUSALS: readonly RefusalRule[] = [
   refused('ORDERNOTEXIST', CREATE, 'ambiguous', 'The payment is not found; this can be short-lived.'),
 
   // Settings: nothing is known of the refund, and once they are right the same number can be sent again.
-  ...['SIGNERROR', 'APPID_NOT_EXIST', 'MCHID_NOT_EXIST', 'APPID_MCHID_NOT_MATCH', 'NOAUTH'].map((code) =>
+  ...['SIGNERROR', 'APPID_NOT_EXIST', 'MCHID_NOT_EXIST', 'APPID_MCHID_NOT_MATCH', 'NOAUTH', 'CERT_ERROR'].map((code) =>
     refused(
       code,
       BOTH,

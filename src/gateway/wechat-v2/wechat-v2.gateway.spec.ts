@@ -258,6 +258,8 @@ describe('refusals', () => {
     ['create', 'SYSTEMERROR', 'ambiguous', false],
     ['create', 'BIZERR_NEED_RETRY', 'ambiguous', false],
     ['create', 'ERROR', 'ambiguous', false],
+    ['create', 'ORDER_NOT_READY', 'ambiguous', false],
+    ['create', 'CERT_ERROR', 'badConfig', false],
     ['create', 'ORDERNOTEXIST', 'ambiguous', false],
     ['create', 'PARAM_ERROR', 'rejected', true],
     ['create', 'USER_ACCOUNT_ABNORMAL', 'rejected', true],
