@@ -91,7 +91,7 @@ export function createWechatClient(config: WechatConfig, transport?: WechatTrans
       if (response.status !== 200) throw new Error(`the list of certificates was answered with ${response.status}`);
       const message = signedMessage(response);
       const body = message.body.toString('utf8');
-      const fault = signatureFault(message, known.withCertificates(readCertificates(body, config)), new Date());
+      const fault = signatureFault(message, known.withCertificates(readCertificates(body, config)), new Date(Date.now()));
       if (fault !== undefined) throw new Error(`the list of certificates is not believed: ${SIGNATURE_FAULTS[fault]}`);
       return body;
     } catch (error) {
@@ -113,10 +113,10 @@ export function createWechatClient(config: WechatConfig, transport?: WechatTrans
         const method = METHODS[request.operation];
         const response = await exchange(method, request.path, { ...payload(body), ...headers }, deadline.signal);
         const message = signedMessage(response);
-        let fault = signatureFault(message, keys, new Date());
+        let fault = signatureFault(message, keys, new Date(Date.now()));
         if (fault === 'unknownKey' || fault === 'expiredKey') {
           await beforeAbort(keys.refresh(message.serial, download), deadline.signal);
-          fault = signatureFault(message, keys, new Date());
+          fault = signatureFault(message, keys, new Date(Date.now()));
         }
         return readAnswer(response, message.body, fault && reasonOf(fault, keys));
       } catch (error) {

@@ -129,7 +129,7 @@ function redriveRequest(
   const holder = target.holderName.trim();
   // RSAES-OAEP with a key of 2048 bits holds 214 bytes.
   if (holder === '' || Buffer.byteLength(holder) > 200) throw notRedriven('the holder’s name must have 1 to 200 bytes');
-  const platform = platformKeysOf(config).forEncryption(new Date());
+  const platform = platformKeysOf(config).forEncryption(new Date(Date.now()));
   if (!platform) throw new GatewayError('badConfig', 'There is no platform key to encrypt for.', { code: 'bad_key' });
   const { serial, key } = platform;
   return {
