@@ -249,6 +249,9 @@ describe('returning the amount', () => {
 
   it('by closing goes on looking, since the gateway has not said that it is over', () => {
     expect(allowed(command('close', aCase())).decision.nextSyncAt).toEqual(ahead(DAY_MS));
+    expect(allowed(command('acceptFailure', aCase())).decision.nextSyncAt).toEqual(ahead(DAY_MS));
+    const failed = aCase({ lastEvidence: evidence('failed') });
+    expect(allowed(command('acceptFailure', failed)).decision.nextSyncAt).toBeNull();
   });
 
   it('warns where "not found" can mean something else, and where the other command says it better', () => {

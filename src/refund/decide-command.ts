@@ -219,7 +219,10 @@ function endWithoutMoney(refund: Refund, input: CommandInput, policy: DecisionPo
         refund,
         input,
         fails ? 'fail' : 'close',
-        fails ? nextLookAfterEnd(policy.gateway, now, now, policy.jitter) : addMs(now, REVIEW_LOOK_MS),
+        // Nobody but the operator has said that it is over: it is looked at once more at least.
+        fails && said.kind === 'failed'
+          ? nextLookAfterEnd(policy.gateway, now, now, policy.jitter)
+          : addMs(now, REVIEW_LOOK_MS),
       ),
       reserved: false,
       patch: {
