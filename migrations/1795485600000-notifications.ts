@@ -5,13 +5,13 @@ function index(table: string, columnNames: string[], isUnique = false): TableInd
   return new TableIndex({ name: `${isUnique ? 'uq' : 'ix'}_${table}_${columnNames.join('_')}`, columnNames, isUnique });
 }
 
-/** `position` may be null in a unique index: those rows have no place in the feed yet. */
 const INDICES = [
   index('notification', ['state', 'appId', 'receiver', 'nextAttemptAt', 'id']),
   index('notification', ['state', 'appId', 'receiver', 'leaseUntil']),
   index('notification', ['appId', 'id']),
   index('notification', ['appId', 'position']),
-  index('notification', ['position'], true),
+  // Rows without a place come first, in the order of ids: what gives places finds them by a seek.
+  index('notification', ['position', 'id']),
   index('notification', ['endpointId', 'state']),
 ];
 
