@@ -383,6 +383,30 @@ describe('through the whole service', () => {
     expect(await service.refund(repeated.id)).toMatchObject({ status: 'success' });
   });
 
+  it('that Alipay took and then says nothing of is sent again, the very same, three times, and then a person is asked', async () => {
+    await gateway.settings({ defaultScript: [{ afterMs: 0, status: 'processing' }] });
+    const { id } = await flow.created();
+    const { createPayload } = await service.refund(id);
+    expect(await service.refund(id)).toMatchObject({ createState: 'acknowledged', createAttempts: 1 });
+    await flow.look(id);
+    expect(await gateway.truth(id)).toMatchObject({ creates: 1 });
+    for (let creates = 2; creates <= 4; creates += 1) {
+      clock.advance(HOUR_MS / 5);
+      await flow.look(id);
+      expect(await gateway.truth(id)).toMatchObject({ creates, refundsAtGateway: 1 });
+      expect(await service.refund(id)).toMatchObject({ createState: 'acknowledged', createPayload, leaseToken: null });
+    }
+    for (let looks = 0; looks < 5; looks += 1) {
+      clock.advance(HOUR_MS / 5);
+      await flow.look(id);
+    }
+    expect(await gateway.truth(id)).toMatchObject({ creates: 4, refundsAtGateway: 1 });
+    clock.advance(25 * HOUR_MS);
+    await flow.look(id);
+    expect(await service.refund(id)).toMatchObject({ status: 'review', reserved: true });
+    await gateway.settings({ defaultScript: [{ afterMs: 0, status: 'success' }] });
+  });
+
   it('a callback makes the service ask, and the answer repairs', async () => {
     const { id, status } = await flow.created({ notifyUrl: callbackUrl() });
     expect(status).toBe('progress');
