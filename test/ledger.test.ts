@@ -12,7 +12,7 @@ import { IdGenerator } from '../src/shared/ids.js';
 import { stuckRefund } from './support/builders.js';
 import { builtService } from './support/built-service.js';
 import { FakeClock } from './support/fake-clock.js';
-import { ADMIN_TOKEN, startService, type TestService } from './support/service.js';
+import { ADMIN_TOKEN, logLines, startService, type TestService } from './support/service.js';
 import { hasMysql } from './support/services.js';
 import { testDatabase, type TestDatabase } from './support/test-database.js';
 
@@ -87,6 +87,8 @@ describe.each(['sqlite', 'mysql'])('the ledger on %s', async (kind) => {
       });
       expect(await verify(undefined, false)).toMatchObject({ ok: true, headSignature: 'unchecked' });
       expect(await sealer.seal()).toBe(0);
+      const said = logLines.map((line) => JSON.parse(line) as Record<string, unknown>);
+      expect(said).toContainEqual(expect.objectContaining({ msg: 'ledger sealed', seq: rows, hash: sealed.hash }));
     });
 
     it('covers every column of its tables', async () => {

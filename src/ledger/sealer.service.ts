@@ -20,8 +20,8 @@ import { LedgerTables, type Seal } from './ledger-tables.service.js';
 const BATCH = 200;
 /** A holder that dies is taken over after this. */
 const LEASE_MS = 10 * SECOND_MS;
-/** Where the chain ends is said in the log so often at most: a log that is kept elsewhere is a note of it. */
-const LOG_EVERY_MS = MINUTE_MS;
+/** Where the chain ends is said in the log so often at most (a log that is kept elsewhere is a note of it), and so is what is wrong. */
+const SAY_EVERY_MS = MINUTE_MS;
 
 /** The head of the chain is not the one that this service wrote last: continuing it would make a forgery genuine. */
 export class UntrustedHead extends Error {
@@ -43,7 +43,10 @@ export class Sealer implements OnApplicationBootstrap, BeforeApplicationShutdown
   private readonly token = String(randomInt(1, 2 ** 47));
   private sealing: Promise<void> | undefined;
   private stopped = false;
-  private loggedAtMs = -Infinity;
+  /** Where the chain ends, as long as the log does not say so. */
+  private unsaid: { seq: number; hash: string } | undefined;
+  private headSaidAtMs = -Infinity;
+  private failureSaidAtMs = -Infinity;
 
   constructor(
     private readonly db: Db,
@@ -90,9 +93,10 @@ export class Sealer implements OnApplicationBootstrap, BeforeApplicationShutdown
       const batch = await this.sealBatch();
       if (batch === 'lost') return sealed === 0 ? 'held' : sealed;
       sealed += batch.count;
-      if (batch.count > 0) this.logHead(batch);
+      if (batch.count > 0) this.unsaid = batch;
       if (batch.count < BATCH) break;
     }
+    this.sayHead();
     return sealed;
   }
 
@@ -165,23 +169,28 @@ export class Sealer implements OnApplicationBootstrap, BeforeApplicationShutdown
   private async tick(): Promise<void> {
     if (this.sealing !== undefined || this.stopped) return;
     this.sealing = this.seal()
-      .then(() => undefined)
-      .catch((error: unknown) =>
-        this.logger.error({
-          msg:
-            error instanceof UntrustedHead
-              ? 'LEDGER BROKEN: nothing is sealed until a person has looked (npm run verify-ledger)'
-              : 'sealing the ledger failed and is tried again',
-          error: errorText(error),
-        }),
-      )
+      // The end of what was sealed lately is said when its time has come, also when nothing comes after it.
+      .then(() => this.sayHead())
+      .catch((error: unknown) => this.sayFailure(error))
       .finally(() => (this.sealing = undefined));
     await this.sealing;
   }
 
-  private logHead({ seq, hash }: { seq: number; hash: string }): void {
-    if (performance.now() - this.loggedAtMs < LOG_EVERY_MS) return;
-    this.loggedAtMs = performance.now();
-    this.logger.log({ msg: 'ledger sealed', seq, hash });
+  private sayHead(): void {
+    const { unsaid } = this;
+    if (!unsaid || performance.now() - this.headSaidAtMs < SAY_EVERY_MS) return;
+    this.unsaid = undefined;
+    this.headSaidAtMs = performance.now();
+    this.logger.log({ msg: 'ledger sealed', seq: unsaid.seq, hash: unsaid.hash });
+  }
+
+  private sayFailure(error: unknown): void {
+    if (performance.now() - this.failureSaidAtMs < SAY_EVERY_MS) return;
+    this.failureSaidAtMs = performance.now();
+    const msg =
+      error instanceof UntrustedHead
+        ? 'LEDGER BROKEN: nothing is sealed until a person has looked (npm run verify-ledger)'
+        : 'sealing the ledger failed and is tried again';
+    this.logger.error({ msg, error: errorText(error) });
   }
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { APP_CONFIG, type AppConfig } from '../../config/app-config.js';
 import type { SpanRecorder } from './span-recorder.js';
 
-/** Exports traces where OTEL_EXPORTER_OTLP_ENDPOINT is set. Elsewhere nothing of OpenTelemetry is even loaded. */
+/** Exports traces where OTEL_EXPORTER_OTLP_ENDPOINT is set. Elsewhere nothing of its SDK is even loaded. */
 @Injectable()
 export class Tracing implements OnApplicationShutdown {
   private readonly logger = new Logger(Tracing.name);
