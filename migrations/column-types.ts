@@ -5,6 +5,9 @@ import type { QueryRunner, TableColumnOptions } from 'typeorm';
  *
  * Ids are TEXT in SQLite: its INTEGER reaches JavaScript as a number and loses digits above 2^53. Text in MySQL compares by
  * code point (`utf8mb4_bin`): refund numbers `R1` and `r1` are two refunds, as they are in SQLite.
+ *
+ * `refund` and `payment` have generated columns on MySQL, and TypeORM's schema builder cannot load such a table without a table of its own:
+ * migrations change these two by SQL.
  */
 export function columnTypes(runner: QueryRunner) {
   const mysql = runner.dataSource.options.type === 'mysql' || runner.dataSource.options.type === 'mariadb';

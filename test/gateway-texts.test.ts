@@ -3,7 +3,7 @@ import { GatewayAccountService } from '../src/gateway/gateway-account.service.js
 import type { Observation } from '../src/gateway/observation.js';
 import { ApplyService } from '../src/refund/apply.service.js';
 import { PolicyService } from '../src/refund/policy.service.js';
-import { stuckRefund, type StuckRefund } from './support/builders.js';
+import { stuckRefund, uniqueNo, type StuckRefund } from './support/builders.js';
 import { said } from './support/refund-builders.js';
 import { startService, WECHAT_ACCOUNT, type TestService } from './support/service.js';
 
@@ -74,5 +74,19 @@ describe('a gateway’s texts, as long as gateways like', () => {
     expect(await service.refund(first.id)).toMatchObject({ status: 'progress', gatewayRefundNo });
     await hears(second, said.processing({ gatewayRefundNo }));
     expect(await service.refund(second.id)).toMatchObject({ status: 'review', gatewayRefundNo: null });
+  });
+
+  it('that name another payment of the gateway’s than ours open a case, whatever they say', async () => {
+    const payment = { amount: 1000, gatewayPaymentNo: '4200000000202601010000000009' };
+    const businessNo = uniqueNo('PAYMENT');
+    const refund = await stuckRefund(service, {
+      ...{ gateway: 'success', businessNo },
+      more: { payment: { ...payment, businessNo } },
+    });
+    await service.merchant.syncRefund({ refundId: refund.id });
+    expect(await service.refund(refund.id)).toMatchObject({
+      ...{ status: 'review', reviewCode: 'contradiction', gatewayRefundNo: null },
+      reviewReason: expect.stringContaining('payment number') as string,
+    });
   });
 });
