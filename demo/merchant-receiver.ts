@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Subject } from './setup.js';
+import type { RefundPlan } from './scenario.js';
 
 /** A notification as it came in, verified. */
 export interface Notice {
@@ -47,7 +47,7 @@ export class MerchantReceiver {
   }
 
   /** Waits for the notifications that truth demands. @returns one line for everything that is otherwise. */
-  async differencesFrom(subjects: readonly Subject[]): Promise<string[]> {
+  async differencesFrom(subjects: readonly { plan: RefundPlan }[]): Promise<string[]> {
     const expected = subjects.flatMap(({ plan }) => endsOf(plan).map((status) => `${plan.refundNo} ${status}`)).sort();
     const actual = (): string[] => this.notices.map(({ refundNo, status }) => `${refundNo} ${status}`).sort();
     for (let waitedMs = 0; waitedMs < TIMEOUT_MS && actual().length < expected.length; waitedMs += POLL_MS)
@@ -87,7 +87,7 @@ export class MerchantReceiver {
 }
 
 /** Ends that the merchant must be told of. One that was taken back later was an end, too. */
-function endsOf({ end, calls }: Subject['plan']): string[] {
+function endsOf({ end, calls }: RefundPlan): string[] {
   if (end.status === 'success' || end.status === 'fail') return [end.status];
   return calls.some(({ repair, gatewayStatus }) => repair === true && gatewayStatus === 'refund_success')
     ? ['success']
