@@ -74,6 +74,17 @@ describe('the watch over open refunds', () => {
     expect(raised('REFUNDS_STUCK')).toBe(2);
   });
 
+  it('counts the silent ones by an index that holds nothing else', async () => {
+    const { db } = service;
+    const condition = db.isMysql
+      ? 'silent = 1'
+      : "status NOT IN ('success','fail','close','review') AND (nextSyncAt IS NULL OR gatewayAccountId IS NULL)";
+    const plan: unknown = await db.read((manager) =>
+      manager.query(`EXPLAIN ${db.isMysql ? '' : 'QUERY PLAN '}SELECT COUNT(*) FROM refund WHERE ${condition}`),
+    );
+    expect(JSON.stringify(plan)).toContain('ix_refund_silent');
+  });
+
   it('takes the norm from the environment, by channel', () => {
     const ages = service.app.get(RefundAges);
     expect([ages.normMs('stripe'), ages.normMs('ali_pay')]).toEqual([10 * DAY_MS, 2 * DAY_MS]);

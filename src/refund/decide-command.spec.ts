@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { questions } from '../../test/support/refund-arbitraries.js';
 import {
   ago,
   aGatewayPolicy,
@@ -344,5 +346,100 @@ describe('reopening', () => {
     expect(codeOf(command('reopen', aRefundIn('success', { gatewayAccountId: null, channel: 'cash_pay' })))).toBe(
       'notOffered',
     );
+  });
+});
+
+describe('any command on any refund', () => {
+  const evidences = fc.record({
+    kind: fc.constantFrom(...EVIDENCE),
+    via: fc.constantFrom(
+      'query' as const,
+      'query' as const,
+      'create' as const,
+      'redrive' as const,
+      'callback' as const,
+    ),
+    authenticated: fc.constantFrom(true, true, false),
+    ageMs: fc.constantFrom(0, MINUTE_MS, FRESH_EVIDENCE_MS, FRESH_EVIDENCE_MS + 1, DAY_MS),
+    contradiction: fc.constantFrom(undefined, undefined, 'another number'),
+  });
+  const fresh = fc.record({
+    kind: fc.constantFrom('notFound' as const, 'failed' as const, 'abnormal' as const),
+    via: fc.constant('query' as const),
+    authenticated: fc.constant(true),
+    ageMs: fc.constant(0),
+    contradiction: fc.constant(undefined),
+  });
+  const asked = fc
+    .record({
+      question: questions,
+      said: fc.oneof(evidences, fresh),
+      before: fc.constantFrom('progress' as const, 'progress' as const, ...BEFORE),
+      isCase: fc.constantFrom(true, true, true, false),
+      payload: fc.constantFrom('{}', '{}', null),
+      name: fc.constantFrom(...OPERATOR_COMMANDS),
+      offersRedrive: fc.boolean(),
+      versionsAgo: fc.constantFrom(0, 0, 0, 1),
+    })
+    .map(({ question, said, before, isCase, payload, name, offersRedrive, versionsAgo }) => {
+      const { kind, ageMs, contradiction, ...rest } = said;
+      const more = contradiction === undefined ? {} : { contradiction };
+      const lastEvidence = evidence(kind, { ...rest, ...more, seenAt: ago(ageMs).toISOString() });
+      const changes = { lastEvidence, statusBeforeReview: before, createPayload: payload };
+      const refund = { ...question.facts.refund, ...changes, ...(isCase ? { status: 'review' as const } : {}) };
+      return {
+        refund,
+        refundableBalance: question.facts.refundableBalance,
+        policy: { ...question.policy, offersRedrive },
+        input: {
+          kind: 'command' as const,
+          command: name,
+          note: 'n'.repeat(300),
+          expectedVersion: refund.version - versionsAgo,
+        },
+      };
+    });
+
+  it('has one verdict, which keeps what must always hold', () => {
+    const seen = new Set<string>();
+    fc.assert(
+      fc.property(asked, ({ refund, refundableBalance, policy, input }) => {
+        const facts = deepFreeze({ refund, refundableBalance });
+        const verdict = decideCommand(facts, input, policy, NOW);
+        expect(decideCommand(facts, input, policy, NOW)).toEqual(verdict);
+        seen.add(`${input.command} ${verdict.allowed}`);
+        if (!verdict.allowed) return;
+        const { decision } = verdict;
+        expect(input.expectedVersion).toBe(refund.version);
+        expect(decision.effect === 'changed').toBe(decision.status !== refund.status);
+        // I2: reserved in progress and success, not in fail and close, and a case is left alone.
+        const reserved = { progress: true, success: true, fail: false, close: false, review: refund.reserved };
+        expect(decision.reserved).toBe(reserved[decision.status]);
+        const missing = decision.reserved && !refund.reserved ? Math.max(0, refund.amount - refundableBalance) : 0;
+        expect(decision.overRefund ?? 0).toBe(missing);
+        if (missing > 0) expect(input.command).toBe('acceptSuccess');
+        // I4
+        if (!isEnd(decision.status)) expect(decision.nextSyncAt).not.toBeNull();
+        if (decision.nextSyncAt !== null) expect(decision.nextSyncAt.getTime()).toBeGreaterThanOrEqual(NOW.getTime());
+        expect(decision.explanation.length).toBeLessThanOrEqual(500);
+        // I8, and no amount back on less than a fresh and genuine word.
+        const open = refund.source === 'created' && ['unknown', 'inFlight'].includes(refund.createState);
+        if (isEnd(decision.status) && decision.status !== 'success') {
+          expect(open).toBe(false);
+          expect(refund.lastEvidence).toMatchObject({ via: 'query', authenticated: true });
+          expect(refund.lastEvidence?.kind).toBeOneOf(['failed', 'notFound']);
+          expect(refund.lastEvidence?.contradiction).toBeUndefined();
+          expect(NOW.getTime() - Date.parse(refund.lastEvidence?.seenAt ?? '')).toBeLessThanOrEqual(FRESH_EVIDENCE_MS);
+        }
+        if (input.command === 'sendAgain') {
+          expect([open, refund.reserved, refund.lastEvidence?.kind]).toEqual([true, true, 'notFound']);
+          if (refund.createAttempts > 0) expect(policy.gateway.createReplay.mode).not.toBe('never');
+        }
+      }),
+      { numRuns: 20_000, seed: 7 },
+    );
+    // Of what never comes up, anything can be said.
+    for (const name of OPERATOR_COMMANDS)
+      expect([...seen]).toEqual(expect.arrayContaining([`${name} true`, `${name} false`]));
   });
 });
