@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { drain, median, startService } from './drain.js';
+import { atLimit } from './at-limit.js';
+import { drain, median, startService, type DrainResult } from './drain.js';
+import { embeddedDrain } from './embedded-drain.js';
+import { claimGrowth, memoryGrowth } from './growth.js';
 import { onDemand } from './on-demand.js';
 import { signature } from './signature.js';
 import { benchDatabase } from './support/database.js';
@@ -18,6 +21,7 @@ const quick = process.argv.includes('--quick');
 const OUTPUT = 'bench/results/latest.json';
 
 const rows: Row[] = [];
+const notes: string[] = [];
 const database = await benchDatabase();
 const environment = {
   DATABASE_URL: database.url,
@@ -31,40 +35,77 @@ try {
   }
   // Once, for the schema and the account.
   await (await startService(environment, 'http://127.0.0.1:1', 1)).stop();
-  const drained = await drain(database, environment, {
-    refunds: quick ? 5_000 : 20_000,
-    concurrency: 64,
-    rounds: quick ? 1 : 3,
+  const size = { refunds: quick ? 5_000 : 40_000, concurrency: 256, rounds: quick ? 1 : 3 };
+  addDrain('drain, MariaDB and Redis', await drain(database, environment, size));
+  addDrain('drain, embedded', await embeddedDrain(environment.MASTER_KEY, { ...size, refunds: size.refunds / 4 }));
+  for (const connections of quick ? [64] : [16, 64]) {
+    const demanded = await onDemand(database, environment, quick ? 2_000 : 20_000, connections);
+    const what = `on demand, ${connections} at once`;
+    const [raw, service] = [demanded.raw, demanded.service];
+    rows.push({
+      what: `${what}: signed syncRefund`,
+      unit: 'requests/s',
+      raw: raw.requestsPerSecond,
+      service: service.requestsPerSecond,
+    });
+    rows.push({ what: `${what}: p50`, unit: 'ms', raw: raw.p50Ms, service: service.p50Ms });
+    rows.push({ what: `${what}: p99`, unit: 'ms', raw: raw.p99Ms, service: service.p99Ms });
+  }
+  const limited = await atLimit(database, environment, {
+    refunds: quick ? 3_000 : 30_000,
+    perSecond: 300,
+    latencyMs: 200,
   });
   rows.push({
-    what: 'drain: sweep, queue, query, decide, apply',
-    unit: 'refunds/s',
-    raw: median(drained.raw),
-    service: median(drained.service),
-  });
-  const demanded = await onDemand(database, environment, quick ? 2_000 : 20_000, 32);
-  rows.push({
-    what: 'on demand: signed syncRefund',
+    what: 'at a limit of 300/s, 200 ms: raw is a serial loop',
     unit: 'requests/s',
-    raw: demanded.raw.requestsPerSecond,
-    service: demanded.service.requestsPerSecond,
+    raw: limited.serialPerSecond,
+    service: limited.servicePerSecond,
   });
-  rows.push({ what: 'on demand: p50', unit: 'ms', raw: demanded.raw.p50Ms, service: demanded.service.p50Ms });
-  rows.push({ what: 'on demand: p99', unit: 'ms', raw: demanded.raw.p99Ms, service: demanded.service.p99Ms });
+  notes.push(
+    `at the limit: ${(limited.shareUsed * 100).toFixed(1)} % of it used, ${limited.refused} requests refused with 429`,
+  );
+  if (!quick) {
+    const sizes = await claimGrowth(database, [10_000, 1_000_000, 10_000_000]);
+    const [smallest] = sizes;
+    for (const { rows: count, claimMs, plan } of sizes) {
+      rows.push({
+        what: `claim of 500 in ${count} rows: raw is ${smallest?.rows ?? 0} rows`,
+        unit: 'ms',
+        raw: smallest?.claimMs ?? NaN,
+        service: claimMs,
+      });
+      notes.push(`plan at ${count} rows: ${JSON.stringify(plan)}`);
+    }
+    const memory = await memoryGrowth(database, environment, [10_000, 1_000_000]);
+    const [small] = memory;
+    for (const { backlog, rssMb } of memory)
+      rows.push({
+        what: `RSS, draining a backlog of ${backlog}: raw is ${small?.backlog ?? 0}`,
+        unit: 'MB',
+        raw: small?.rssMb ?? NaN,
+        service: rssMb,
+      });
+  }
 } finally {
   await database.drop();
 }
 print(rows);
+for (const note of notes) process.stdout.write(`${note}\n`);
 mkdirSync('bench/results', { recursive: true });
 writeFileSync(
   OUTPUT,
-  `${JSON.stringify({ at: new Date().toISOString(), quick, node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rows }, null, 2)}\n`,
+  `${JSON.stringify({ at: new Date().toISOString(), quick, node: process.version, cpu: cpus()[0]?.model, cores: cpus().length, rows, notes }, null, 2)}\n`,
 );
 process.stdout.write(`\nwritten to ${OUTPUT}\n`);
 
+function addDrain(what: string, { raw, service }: DrainResult): void {
+  rows.push({ what: `${what}: sweep to end`, unit: 'refunds/s', raw: median(raw), service: median(service) });
+}
+
 function print(table: readonly Row[]): void {
   const line = (cells: string[]): string =>
-    `${(cells[0] ?? '').padEnd(44)}${(cells[1] ?? '').padEnd(12)}${cells
+    `${(cells[0] ?? '').padEnd(58)}${(cells[1] ?? '').padEnd(12)}${cells
       .slice(2)
       .map((cell) => cell.padStart(12))
       .join('')}\n`;

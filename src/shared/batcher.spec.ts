@@ -1,10 +1,11 @@
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { Batcher } from './batcher.js';
 
-const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
+const tick = () => sleep(1);
 
 describe('Batcher', () => {
-  it('starts the first at once and does together what came meanwhile', async () => {
+  it('does together what came in together, and what came while a round was running', async () => {
     const rounds: number[][] = [];
     const batcher = new Batcher<number, number>(
       async (items) => {
@@ -15,8 +16,13 @@ describe('Batcher', () => {
       { maxBatch: 3, maxParallel: 1 },
       String,
     );
-    expect(await Promise.all([1, 2, 3, 4, 5].map((item) => batcher.submit(item)))).toEqual([10, 20, 30, 40, 50]);
-    expect(rounds).toEqual([[1], [2, 3, 4], [5]]);
+    const first = [1, 2].map((item) => batcher.submit(item));
+    expect(rounds).toEqual([]);
+    await nextTurn();
+    expect(rounds).toEqual([[1, 2]]);
+    const then = [3, 4, 5, 6].map((item) => batcher.submit(item));
+    expect(await Promise.all([...first, ...then])).toEqual([10, 20, 30, 40, 50, 60]);
+    expect(rounds).toEqual([[1, 2], [3, 4, 5], [6]]);
   });
 
   it('starts a round beside a running one only for as many as are worth it', async () => {
@@ -24,17 +30,40 @@ describe('Batcher', () => {
     const batcher = new Batcher<number, number>(
       async (items) => {
         rounds.push([...items]);
-        await tick();
+        await sleep(50);
         return [...items];
       },
       { maxBatch: 3, maxParallel: 2, worthwhile: 3 },
       String,
     );
-    const first = [1, 2, 3].map((item) => batcher.submit(item));
+    const results = [batcher.submit(1)];
+    await nextTurn();
+    results.push(batcher.submit(2), batcher.submit(3));
+    await nextTurn();
     expect(rounds).toEqual([[1]]);
-    const second = batcher.submit(4);
+    results.push(batcher.submit(4));
+    await nextTurn();
     expect(rounds).toEqual([[1], [2, 3, 4]]);
-    expect(await Promise.all([...first, second])).toEqual([1, 2, 3, 4]);
+    expect(await Promise.all(results)).toEqual([1, 2, 3, 4]);
+  });
+
+  it('lets a round that is held up keep nobody waiting', async () => {
+    let free: () => void = () => undefined;
+    const lock = new Promise<void>((resolve) => (free = resolve));
+    const batcher = new Batcher<number, number>(
+      async (items) => {
+        if (items.includes(1)) await lock;
+        return [...items];
+      },
+      { maxBatch: 3, maxParallel: 2, worthwhile: 3 },
+      String,
+    );
+    const blocked = batcher.submit(1);
+    await nextTurn();
+    expect(await batcher.submit(2)).toBe(2);
+    expect(await batcher.submit(3)).toBe(3);
+    free();
+    expect(await blocked).toBe(1);
   });
 
   it('runs no more rounds at once than allowed', async () => {
@@ -81,7 +110,7 @@ describe('Batcher', () => {
       (item) => item.slice(0, 1),
     );
     await Promise.all(['x', 'a1', 'b1', 'a2', 'c1', 'a3'].map((item) => batcher.submit(item)));
-    expect(rounds).toEqual([['x'], ['a1', 'b1', 'c1'], ['a2'], ['a3']]);
+    expect(rounds).toEqual([['x', 'a1', 'b1', 'c1'], ['a2'], ['a3']]);
   });
 
   it('fails loudly when results are missing', async () => {

@@ -157,7 +157,11 @@ export class BullSyncQueue implements SyncQueue {
       // Done, it or the one that was there before it: nobody can tell, so it is asked for once more.
       if (!stored) continue;
       if (isSame(stored, added)) return stored;
-      if (await stored.isActive()) return 'running';
+      // One that had not begun looks after this moment; one that had may be back in the line, if its worker died.
+      if (stored.processedOn !== undefined) {
+        if (await stored.isActive()) return 'running';
+        if ((await this.queue.getJob(job.refundId)) === null) continue;
+      }
       if (isAsUrgent(stored, job)) return stored;
       if (!(await this.takeOut(stored))) return 'running';
     }

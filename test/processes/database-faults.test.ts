@@ -214,18 +214,22 @@ describe.runIf(hasServerBinaries())('under load', () => {
       const answer = cluster.merchant().syncRefund({ refundNo });
       await isAsked(refundNo);
       const wrongOrder = await cluster.connection();
-      await wrongOrder.beginTransaction();
-      await wrongOrder.query("UPDATE payment SET title = ? WHERE businessNo LIKE 'BALLAST-%'", [refundNo]);
-      await wrongOrder.query('SELECT id FROM refund WHERE id = ? FOR UPDATE', [id]);
-      await until(
-        'the service waits for our lock',
-        async () => (await cluster.sql('SELECT * FROM information_schema.INNODB_LOCK_WAITS')).length > 0,
-        { withinMs: 10_000, everyMs: 10 },
-      );
-      // The service holds the payment and waits for the refund; we hold the refund and want the payment.
-      await wrongOrder.query('SELECT id FROM payment WHERE id = ? FOR UPDATE', [paymentId]);
-      await wrongOrder.rollback();
-      await wrongOrder.end();
+      try {
+        await wrongOrder.beginTransaction();
+        await wrongOrder.query("UPDATE payment SET title = ? WHERE businessNo LIKE 'BALLAST-%'", [refundNo]);
+        await wrongOrder.query('SELECT id FROM refund WHERE id = ? FOR UPDATE', [id]);
+        await until(
+          'the service waits for our lock',
+          async () => (await cluster.sql('SELECT * FROM information_schema.INNODB_LOCK_WAITS')).length > 0,
+          { withinMs: 10_000, everyMs: 10 },
+        );
+        // The service holds the payment and waits for the refund; we hold the refund and want the payment.
+        await wrongOrder.query('SELECT id FROM payment WHERE id = ? FOR UPDATE', [paymentId]);
+        await wrongOrder.rollback();
+      } finally {
+        // Also when it failed: what it holds would hold up every test after this one.
+        await wrongOrder.end();
+      }
       answers.push((await answer).code);
     }
     await cluster.control('/control/settings', { channel: 'wechat_pay', latencyMs: 0 });
