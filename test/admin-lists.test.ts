@@ -226,7 +226,7 @@ describe('large tables', () => {
         'EXPLAIN QUERY PLAN SELECT channel, status, COUNT(*) FROM refund GROUP BY channel, status',
       ),
     );
-    expect(plan.map(({ detail }) => detail)).toEqual(['SCAN refund USING COVERING INDEX ix_refund_channel_status_id']);
+    expect(plan.map(({ detail }) => detail)).toEqual([expect.stringMatching(/^SCAN refund USING COVERING INDEX /)]);
   });
 });
 
