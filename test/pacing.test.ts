@@ -184,7 +184,9 @@ describe.runIf(bothThere)('two processes that share a MariaDB and a Redis', () =
     await makeDue();
 
     await expect.poll(() => succeeded(up), { timeout: 15_000 }).toBe(20);
-    await expect.poll(() => pacingOf(first).circuit === 'open' || pacingOf(second).circuit === 'open', { timeout: 15_000 }).toBe(true);
+    await expect
+      .poll(() => pacingOf(first).circuit === 'open' || pacingOf(second).circuit === 'open', { timeout: 15_000 })
+      .toBe(true);
     const whenOpen = (await queries(first)) - before;
     const openedAt = performance.now();
 
@@ -201,7 +203,12 @@ describe.runIf(bothThere)('two processes that share a MariaDB and a Redis', () =
     const whileOpen = (await queries(first)) - before - whenOpen;
     const { syncs } = await first.history(untouched.id);
     const unasked = syncs.filter(({ answer }) => answer?.code === 'circuit_open');
-    expect(unasked[0]).toMatchObject({ source: 'merchant', result: 'error', errorKind: 'unavailable', effect: 'unchanged' });
+    expect(unasked[0]).toMatchObject({
+      source: 'merchant',
+      result: 'error',
+      errorKind: 'unavailable',
+      effect: 'unchanged',
+    });
     const row = await first.refund(untouched.id);
     expect(row).toMatchObject({ status: 'progress', leaseToken: null, syncAttempts: syncs.length - unasked.length });
 
@@ -272,7 +279,12 @@ describe('an account', () => {
     });
     expect((await account('limited', {})).body).toMatchObject({ ratePerSecond: 5, maxConcurrency: 2 });
     expect((await account('limited', { ratePerSecond: null })).body).toMatchObject({ ratePerSecond: null });
-    for (const limits of [{ ratePerSecond: 101 }, { maxConcurrency: 21 }, { ratePerSecond: 0 }, { ratePerSecond: 1.5 }]) {
+    for (const limits of [
+      { ratePerSecond: 101 },
+      { maxConcurrency: 21 },
+      { ratePerSecond: 0 },
+      { ratePerSecond: 1.5 },
+    ]) {
       const { httpStatus, body } = await account('limited', limits);
       expect(httpStatus, JSON.stringify(limits)).toBe(400);
       expect(JSON.stringify(body)).toContain(Object.keys(limits)[0]);
@@ -315,7 +327,9 @@ describe('an account', () => {
     const sweeping = service.sweeper.sweep();
     const startedAt = performance.now();
     for (const { id } of quick)
-      await expect.poll(async () => (await service.refund(id)).status, { timeout: 5_000, interval: 20 }).toBe('success');
+      await expect
+        .poll(async () => (await service.refund(id)).status, { timeout: 5_000, interval: 20 })
+        .toBe('success');
     const tookMs = performance.now() - startedAt;
     const slowOnes = await Promise.all(slow.map(({ id }) => service.refund(id)));
     process.stdout.write(`[pacing: fairness] ${JSON.stringify({ quickDoneAfterMs: Math.round(tookMs) })}\n`);

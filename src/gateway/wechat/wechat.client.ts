@@ -91,7 +91,11 @@ export function createWechatClient(config: WechatConfig, transport?: WechatTrans
       if (response.status !== 200) throw new Error(`the list of certificates was answered with ${response.status}`);
       const message = signedMessage(response);
       const body = message.body.toString('utf8');
-      const fault = signatureFault(message, known.withCertificates(readCertificates(body, config)), new Date(Date.now()));
+      const fault = signatureFault(
+        message,
+        known.withCertificates(readCertificates(body, config)),
+        new Date(Date.now()),
+      );
       if (fault !== undefined) throw new Error(`the list of certificates is not believed: ${SIGNATURE_FAULTS[fault]}`);
       return body;
     } catch (error) {
