@@ -1,3 +1,4 @@
+import type { EchoedIdentity } from './observation.js';
 import { GatewayError } from './gateway.error.js';
 import type { GatewayPolicy, RefundOrder } from './gateway.port.js';
 import { shorten } from './plain-text.js';
@@ -131,4 +132,23 @@ export function checkPayload(fields: Record<string, unknown> | undefined, payloa
       code: 'invalid_payload',
     });
   }
+}
+
+/** What an answer of either API repeats of the refund; fields that it does not carry are left out. */
+export function echoedIdentity(
+  refund: {
+    outRefundNo: string;
+    refundId: string | null;
+    outTradeNo: string | null;
+    transactionId: string | null;
+  },
+  merchantId: string | undefined,
+): EchoedIdentity {
+  return {
+    gatewayRequestNo: refund.outRefundNo,
+    ...(refund.refundId === null ? {} : { gatewayRefundNo: refund.refundId }),
+    ...(refund.outTradeNo === null ? {} : { outTradeNo: refund.outTradeNo }),
+    ...(refund.transactionId === null ? {} : { gatewayPaymentNo: refund.transactionId }),
+    ...(merchantId === undefined ? {} : { merchantId }),
+  };
 }

@@ -1,6 +1,6 @@
 import { parseBeijingTime } from '../beijing-time.js';
-import type { EchoedIdentity, Observation, RawAnswer } from '../observation.js';
-import { merchantIdOf } from '../wechat-pay.js';
+import type { Observation, RawAnswer } from '../observation.js';
+import { echoedIdentity, merchantIdOf } from '../wechat-pay.js';
 import type { WechatV2Config } from './wechat-v2.config.js';
 import type { XmlFields } from './wechat-v2.xml.js';
 
@@ -98,7 +98,7 @@ export function observe(
 ): Observation {
   const base = {
     authenticated,
-    identity: identityOf(refund, merchantId),
+    identity: echoedIdentity(refund, merchantId),
     raw: { code: refund.status, message: '', body: { ...refund.kept, ...more } } satisfies RawAnswer,
   };
   const gatewayRefundNo = refund.refundId;
@@ -159,16 +159,6 @@ export function echoedMerchant(fields: XmlFields, config: WechatV2Config): { mer
   const mchId = fields.get('mch_id');
   if (mchId === undefined) return {};
   return { merchantId: merchantIdOf(mchId.slice(0, 32), fields.get('sub_mch_id')?.slice(0, 32) ?? config.subMchId) };
-}
-
-function identityOf(refund: WechatV2Refund, merchantId: string | undefined): EchoedIdentity {
-  return {
-    gatewayRequestNo: refund.outRefundNo,
-    ...(refund.refundId === null ? {} : { gatewayRefundNo: refund.refundId }),
-    ...(refund.outTradeNo === null ? {} : { outTradeNo: refund.outTradeNo }),
-    ...(refund.transactionId === null ? {} : { gatewayPaymentNo: refund.transactionId }),
-    ...(merchantId === undefined ? {} : { merchantId }),
-  };
 }
 
 /**

@@ -1,5 +1,6 @@
 import { isRecord } from '../json-object.js';
-import type { EchoedIdentity, Observation, RawAnswer } from '../observation.js';
+import type { Observation, RawAnswer } from '../observation.js';
+import { echoedIdentity } from '../wechat-pay.js';
 
 /**
  * What a refund's status means: `status` of query and create (gateways.md §1.6), `refund_status` of callbacks (§1.8).
@@ -81,7 +82,7 @@ export function observe(
 ): Observation {
   const base = {
     authenticated: true,
-    identity: identityOf(refund, evidence.merchantId),
+    identity: echoedIdentity(refund, evidence.merchantId),
     raw: {
       code: refund.status,
       message: '',
@@ -114,16 +115,6 @@ export function observe(
     case 'processing':
       return { ...base, kind, gatewayRefundNo };
   }
-}
-
-function identityOf(refund: WechatRefund, merchantId: string | undefined): EchoedIdentity {
-  return {
-    gatewayRequestNo: refund.outRefundNo,
-    ...(refund.refundId === null ? {} : { gatewayRefundNo: refund.refundId }),
-    ...(refund.outTradeNo === null ? {} : { outTradeNo: refund.outTradeNo }),
-    ...(refund.transactionId === null ? {} : { gatewayPaymentNo: refund.transactionId }),
-    ...(merchantId === undefined ? {} : { merchantId }),
-  };
 }
 
 /**
